@@ -1,0 +1,90 @@
+package hub
+
+import "hash/maphash"
+
+// A Writer is what the hub needs of a connection's transport.
+type Writer interface {
+	// Write queues b behind everything written before and returns at once. b is
+	// shared between connections: it is never changed and may be kept.
+	Write(b []byte)
+}
+
+// A Conn is one connection's place in the hub, by value inside the dialect's
+// own state; Hub.Attach fills it. The zero value is not attached.
+type Conn struct {
+	w        Writer
+	encoding *Encoding
+	shard    *shard
+	// The shard's mu guards the following.
+	subs *subscription // all of them, in a list
+	own  subscription  // the room for the first: most connections have one
+}
+
+// A subscription is one connection's place in one channel.
+type subscription struct {
+	conn    *Conn
+	channel *channel // nil: not in use
+	next    *subscription
+	sent    uint64 // the number of the last publication that was written, or passed by
+	index   int32  // in channel.subs
+}
+
+// Attach gives a connection that is authenticated as user a place in the hub.
+// It is subscribed to nothing yet.
+func (h *Hub) Attach(c *Conn, w Writer, e *Encoding, user string) {
+	c.w, c.encoding = w, e
+	c.shard = h.shards[maphash.String(h.seed, user)%uint64(len(h.shards))]
+}
+
+// Detach takes the connection and all its subscriptions out. A write that is
+// under way may still be made. It may be called twice, and for a Conn that was
+// never attached.
+func (h *Hub) Detach(c *Conn) {
+	if c.shard == nil {
+		return
+	}
+	c.shard.mu.Lock()
+	defer c.shard.mu.Unlock()
+	for c.subs != nil {
+		c.shard.unsubscribe(c.subs)
+	}
+}
+
+// Subscribe has what is published on the channel from now on written to c:
+// once, however often it is subscribed to.
+func (h *Hub) Subscribe(c *Conn, channel string) {
+	c.shard.mu.Lock()
+	defer c.shard.mu.Unlock()
+	if c.find(channel) == nil {
+		c.shard.subscribe(c, channel)
+	}
+}
+
+// Unsubscribe ends that.
+func (h *Hub) Unsubscribe(c *Conn, channel string) {
+	c.shard.mu.Lock()
+	defer c.shard.mu.Unlock()
+	if sub := c.find(channel); sub != nil {
+		c.shard.unsubscribe(sub)
+	}
+}
+
+// find is called with the shard's mu held.
+func (c *Conn) find(channel string) *subscription {
+	for sub := c.subs; sub != nil; sub = sub.next {
+		if sub.channel.name == channel {
+			return sub
+		}
+	}
+	return nil
+}
+
+// unlink takes sub out of the connection's list. Called with the shard's mu held.
+func (c *Conn) unlink(sub *subscription) {
+	for at := &c.subs; *at != nil; at = &(*at).next {
+		if *at == sub {
+			*at = sub.next
+			return
+		}
+	}
+}

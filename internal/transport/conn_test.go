@@ -1,0 +1,339 @@
+package transport_test
+
+import (
+	"bytes"
+	"net"
+	"net/http"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"belfry/internal/reason"
+	"belfry/internal/transport"
+)
+
+// TestCloseByServer: the code and text, then what the client still sends is
+// ignored, and the end once it has answered.
+func TestCloseByServer(t *testing.T) {
+	bothWays(t, func(t *testing.T, o transport.Options) {
+		b := start(t, o)
+		b.prepare = func(r *recorder) {
+			r.echo = false
+			r.onMsg = func(_ transport.Opcode, p []byte) {
+				r.conn.Write(transport.AppendFrame(nil, transport.OpText, []byte("last words")))
+				r.conn.Close(reason.BadMessage, transport.CloseNone, "")
+				r.conn.Close(reason.Slow, transport.ClosePolicy, "the second does not count")
+				r.conn.Write(transport.AppendFrame(nil, transport.OpText, []byte("too late")))
+				if string(p) != "first" {
+					t.Errorf("a message after the close: %q", p)
+				}
+			}
+		}
+		c := b.dial()
+		c.send(append(text("first"), text("second")...))
+		c.expect(0x81, "last words")
+		c.expectClose(0)
+		c.send(text("third"))
+		c.send(frame(0x88, nil))
+		c.expectEOF()
+		b.closedWith(0, reason.BadMessage)
+	})
+}
+
+// TestCloseUnanswered: a client that never answers is cut off.
+func TestCloseUnanswered(t *testing.T) {
+	bothWays(t, func(t *testing.T, o transport.Options) {
+		o.Tick, o.CloseTimeout = 5*time.Millisecond, 50*time.Millisecond
+		b := start(t, o)
+		c := b.dial()
+		b.session(0).conn.Close(reason.Drain, transport.CloseRestart, "")
+		c.expectClose(1012)
+		c.expectEOF()
+		b.closedWith(0, reason.Drain)
+	})
+}
+
+// TestClientGone: the socket ends with no close frame.
+func TestClientGone(t *testing.T) {
+	bothWays(t, func(t *testing.T, o transport.Options) {
+		b := start(t, o)
+		c := b.dial()
+		c.send(text("x"))
+		c.expect(0x81, "x")
+		c.nc.Close()
+		b.closedWith(0, reason.ClientGone)
+		await(t, "no connection", func() bool { return b.server.Stats().Connections["test"] == 0 })
+	})
+}
+
+// TestSilence: a ping after silence; a pong keeps the connection, silence ends it.
+func TestSilence(t *testing.T) {
+	bothWays(t, func(t *testing.T, o transport.Options) {
+		o.Tick, o.PingInterval, o.PongTimeout = 5*time.Millisecond, 30*time.Millisecond, 100*time.Millisecond
+		b := start(t, o)
+		c := b.dial()
+		for range 5 {
+			c.expect(0x89, "")
+			c.send(frame(0x8A, nil))
+		}
+		c.expect(0x89, "")
+		c.expectClose(1008)
+		c.expectEOF()
+		b.closedWith(0, reason.NoPong)
+	})
+}
+
+// TestTimeout: the session's own alarm, set, moved and switched off.
+func TestTimeout(t *testing.T) {
+	b := start(t, transport.Options{Tick: 5 * time.Millisecond})
+	b.prepare = func(r *recorder) { r.conn.SetTimeout(20 * time.Millisecond) }
+	b.dial()
+	s := b.session(0)
+	expect := func() {
+		t.Helper()
+		select {
+		case <-s.timeouts:
+		case <-time.After(patience):
+			t.Fatal("no timeout")
+		}
+	}
+	expect()
+	s.conn.SetTimeout(time.Hour)
+	s.conn.SetTimeout(10 * time.Millisecond) // sooner than what is set
+	expect()
+	s.conn.SetTimeout(20 * time.Millisecond)
+	s.conn.SetTimeout(0)
+	b.prepare = func(r *recorder) { r.conn.SetTimeout(400 * time.Millisecond) } // beyond the wheel's ring
+	b.dial()
+	select {
+	case <-b.session(1).timeouts:
+	case <-time.After(patience):
+		t.Fatal("no timeout beyond the ring")
+	}
+	if len(s.timeouts) > 0 {
+		t.Error("a timeout that was switched off came")
+	}
+}
+
+// TestSlowClient: one that does not read is closed as slow, and what it has
+// been sent before that is whole and in order.
+func TestSlowClient(t *testing.T) {
+	bothWays(t, func(t *testing.T, o transport.Options) {
+		o.Queue = 256 << 10
+		b := start(t, o)
+		c := b.dial()
+		s := b.session(0)
+		closed := make(chan reason.Reason, 1)
+		go func() { closed <- <-s.closed }()
+		body := bytes.Repeat([]byte("x"), 1000)
+		n := 0
+		for ; b.server.Stats().Closes[reason.Slow] == 0 && n < 100_000; n++ {
+			body[0] = byte('a' + n%26)
+			s.conn.Write(transport.AppendFrame(nil, transport.OpText, body))
+			if q := b.server.Stats().QueueBytes; q > o.Queue+2<<10 {
+				t.Fatalf("%d bytes queued, the bound is %d", q, o.Queue)
+			}
+			if n%1000 == 0 && isClosing(s.conn) {
+				break
+			}
+		}
+		got := 0
+		for {
+			first, p, err := c.read()
+			if err != nil {
+				t.Fatalf("after %d frames: %v", got, err)
+			}
+			if first == 0x88 {
+				break
+			}
+			if len(p) != len(body) || p[0] != byte('a'+got%26) {
+				t.Fatalf("frame %d is %.10q, %d bytes", got, p, len(p))
+			}
+			got++
+		}
+		c.send(closing(1008, ""))
+		c.nc.Close()
+		if why := <-closed; why != reason.Slow {
+			t.Errorf("reason %s", why)
+		}
+		await(t, "an empty queue", func() bool { return b.server.Stats().QueueBytes == 0 })
+	})
+}
+
+// isClosing tells by a write that goes nowhere: once closed, nothing is queued.
+func isClosing(c *transport.Conn) bool { return transport.IsClosing(c) }
+
+// TestLargeMessages: many times the queue's bound in one write goes out, and a
+// slow reader gets all of it.
+func TestLargeMessages(t *testing.T) {
+	bothWays(t, func(t *testing.T, o transport.Options) {
+		o.Queue = 64 << 10
+		b := start(t, o)
+		c := b.dial()
+		body := strings.Repeat("0123456789abcdef", 1<<18) // 4 MiB
+		s := b.session(0)
+		s.conn.Write(transport.AppendFrame(nil, transport.OpText, []byte(body)))
+		s.conn.Write(transport.AppendFrame(nil, transport.OpText, []byte("small")))
+		c.expect(0x81, body)
+		c.expect(0x81, "small")
+	})
+}
+
+// TestManyWriters: whoever writes, frames stay whole and each writer's order
+// holds.
+func TestManyWriters(t *testing.T) {
+	bothWays(t, func(t *testing.T, o transport.Options) {
+		o.Queue = 64 << 20
+		b := start(t, o)
+		c := b.dial()
+		s := b.session(0)
+		const writers, each = 8, 2000
+		var wg sync.WaitGroup
+		for w := range writers {
+			wg.Go(func() {
+				for i := range each {
+					s.conn.Write(transport.AppendFrame(nil, transport.OpBinary, []byte{byte(w), byte(i >> 8), byte(i)}))
+				}
+			})
+		}
+		next := make([]int, writers)
+		for range writers * each {
+			_, p, err := c.read()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := int(p[1])<<8 | int(p[2]); got != next[p[0]] {
+				t.Fatalf("writer %d: %d, want %d", p[0], got, next[p[0]])
+			}
+			next[p[0]]++
+		}
+		wg.Wait()
+	})
+}
+
+// TestPanic: a session's bug closes its own connection with 1011.
+func TestPanic(t *testing.T) {
+	bothWays(t, func(t *testing.T, o transport.Options) {
+		o.Log = discard
+		b := start(t, o)
+		b.prepare = func(r *recorder) {
+			r.onMsg = func(_ transport.Opcode, p []byte) {
+				if string(p) == "boom" {
+					panic("boom")
+				}
+			}
+		}
+		c, other := b.dial(), b.dial()
+		c.send(text("boom"))
+		c.expectClose(1011)
+		c.send(closing(1011, ""))
+		b.closedWith(0, reason.Internal)
+		other.send(text("still here"))
+		other.expect(0x81, "still here")
+	})
+}
+
+// TestLimit: one connection too many gets 503 with the reason, and the place of
+// one that left is free again.
+func TestLimit(t *testing.T) {
+	b := start(t, transport.Options{Connections: 2})
+	first := b.dial()
+	b.dial()
+	status := func() (int, string) {
+		r, _ := http.NewRequest("GET", b.http.URL, nil)
+		r.Header.Set("Connection", "Upgrade")
+		r.Header.Set("Upgrade", "websocket")
+		r.Header.Set("Sec-WebSocket-Version", "13")
+		r.Header.Set("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")
+		response, err := http.DefaultTransport.RoundTrip(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response.Body.Close()
+		return response.StatusCode, response.Header.Get("Belfry-Reason")
+	}
+	if code, why := status(); code != 503 || why != "limit" {
+		t.Fatalf("the third got %d %q", code, why)
+	}
+	first.nc.Close()
+	b.closedWith(0, reason.ClientGone)
+	await(t, "a free place", func() bool { return b.server.Stats().Connections["test"] == 1 })
+	b.dial()
+	b.server.SetLimits(3, 0)
+	b.dial()
+}
+
+// TestDrain closes all with 1012, over the time it was given.
+func TestDrain(t *testing.T) {
+	bothWays(t, func(t *testing.T, o transport.Options) {
+		b := start(t, o)
+		const n = 40
+		var wg sync.WaitGroup
+		for range n {
+			c := b.dial()
+			wg.Go(func() {
+				c.expectClose(1012)
+				c.send(closing(1012, ""))
+				c.expectEOF()
+			})
+		}
+		begin := time.Now()
+		b.server.Drain(200 * time.Millisecond)
+		if took := time.Since(begin); took < 150*time.Millisecond || took > 4*time.Second {
+			t.Errorf("drained in %s, asked for 200ms", took)
+		}
+		wg.Wait()
+		if got := b.server.Stats().Closes[reason.Drain]; got != n {
+			t.Errorf("%d closed as drain, want %d", got, n)
+		}
+	})
+}
+
+// TestIdleOwnsNoGoroutine: the event loop's point.
+func TestIdleOwnsNoGoroutine(t *testing.T) {
+	if !transport.HasLoop {
+		t.Log("no event loop in this build: a goroutine per connection is expected")
+		return
+	}
+	b := start(t, transport.Options{})
+	b.dial()
+	b.session(0)
+	settle := func() int {
+		var n int
+		await(t, "goroutines to settle", func() bool {
+			before := runtime.NumGoroutine()
+			time.Sleep(5 * time.Millisecond)
+			n = runtime.NumGoroutine()
+			return n == before
+		})
+		return n
+	}
+	before := settle()
+	const n = 200
+	for range n {
+		b.dial()
+	}
+	b.session(n)
+	if after := settle(); after > before+n/10 {
+		t.Errorf("%d goroutines before, %d with %d more connections", before, after, n)
+	}
+}
+
+// TestHandshakeInPieces: net/http waits for a slow client's handshake.
+func TestHandshakeInPieces(t *testing.T) {
+	b := start(t, transport.Options{})
+	nc, err := net.Dial("tcp", b.http.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	for _, p := range strings.SplitAfter("GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"+
+		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n", "\n") {
+		if _, err := nc.Write([]byte(p)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.session(0)
+}

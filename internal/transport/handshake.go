@@ -1,0 +1,181 @@
+package transport
+
+import (
+	"crypto/sha1"
+	"encoding/base64"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"belfry/internal/reason"
+)
+
+// A refusal is a handshake's HTTP error.
+type refusal struct {
+	why    reason.Reason
+	status int
+	header [2]string
+	text   string
+}
+
+// IsUpgrade tells whether a request asks for a WebSocket.
+func IsUpgrade(r *http.Request) bool {
+	return hasToken(r.Header["Connection"], "upgrade") && hasToken(r.Header["Upgrade"], "websocket")
+}
+
+// Refuse answers a handshake with an HTTP error; clients that can wait are told
+// so by Retry-After on 503.
+func Refuse(w http.ResponseWriter, status int, why reason.Reason, text string) {
+	if status == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", "5")
+	}
+	w.Header().Set("Belfry-Reason", why.String())
+	http.Error(w, text, status)
+}
+
+// Accept answers a WebSocket handshake. Where it succeeds it calls open with
+// the connection, before the client's first message, and returns None; the
+// session that open returns has it from then on. readLimit is the most bytes a
+// message of the client's may have. Where it fails it has written the HTTP
+// error, and returns the reason.
+func (s *Server) Accept(w http.ResponseWriter, r *http.Request, dialect string, readLimit int, open func(*Conn) Session) reason.Reason {
+	accept, refused := checkHandshake(r)
+	index := s.stats.dialect(dialect)
+	if refused == nil && !s.reserve(index) {
+		refused = &refusal{reason.Limit, http.StatusServiceUnavailable, [2]string{},
+			"the gateway has as many connections as it may (limits.connections); try again"}
+	}
+	if refused != nil {
+		if refused.header[0] != "" {
+			w.Header().Set(refused.header[0], refused.header[1])
+		}
+		Refuse(w, refused.status, refused.why, refused.text)
+		return refused.why
+	}
+	nc, early, err := hijack(w, accept)
+	if err != nil {
+		s.stats.add(index, -1)
+		s.options.Log.Debug("a handshake broke off", "reason", reason.BadHandshake.String(), "err", err)
+		return reason.BadHandshake
+	}
+	s.start(nc, early, index, readLimit, open)
+	return reason.None
+}
+
+// reserve counts a connection in, if one more may be.
+func (s *Server) reserve(dialect uint8) bool {
+	s.stats.add(dialect, 1)
+	if s.stats.open.Load() > s.connections.Load() {
+		s.stats.add(dialect, -1)
+		return false
+	}
+	return true
+}
+
+// checkHandshake finds what RFC 6455, section 4.2.1, does not allow, and else
+// returns the key to answer with.
+func checkHandshake(r *http.Request) (accept string, refused *refusal) {
+	bad := func(status int, text string) *refusal {
+		return &refusal{why: reason.BadHandshake, status: status, text: text}
+	}
+	key := r.Header.Get("Sec-WebSocket-Key")
+	raw, err := base64.StdEncoding.DecodeString(key)
+	switch {
+	case r.Method != http.MethodGet:
+		refused = bad(http.StatusMethodNotAllowed, "a WebSocket handshake is a GET")
+		refused.header = [2]string{"Allow", http.MethodGet}
+	case r.ProtoMajor != 1 || r.ProtoMinor < 1:
+		refused = bad(http.StatusBadRequest, "a WebSocket handshake needs HTTP/1.1")
+	case !IsUpgrade(r):
+		refused = bad(http.StatusUpgradeRequired, "this is a WebSocket endpoint: Connection: Upgrade and Upgrade: websocket are needed")
+		refused.header = [2]string{"Upgrade", "websocket"}
+	case r.Header.Get("Sec-WebSocket-Version") != "13":
+		refused = bad(http.StatusUpgradeRequired, "Sec-WebSocket-Version 13 is needed")
+		refused.header = [2]string{"Sec-WebSocket-Version", "13"}
+	case err != nil || len(raw) != 16 || len(r.Header["Sec-Websocket-Key"]) != 1:
+		refused = bad(http.StatusBadRequest, "Sec-WebSocket-Key must be 16 bytes in base64, once")
+	}
+	return acceptKey(key), refused
+}
+
+func acceptKey(key string) string {
+	sum := sha1.Sum([]byte(key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
+	return base64.StdEncoding.EncodeToString(sum[:])
+}
+
+// hasToken finds a token in a list header, whatever its case.
+func hasToken(values []string, token string) bool {
+	for _, value := range values {
+		for part := range strings.SplitSeq(value, ",") {
+			if strings.EqualFold(strings.TrimSpace(part), token) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// hijack takes the connection from net/http, answers the handshake, and returns
+// what the client has sent behind it already.
+func hijack(w http.ResponseWriter, accept string) (nc net.Conn, early []byte, err error) {
+	nc, buffered, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		http.Error(w, "this connection can't be upgraded", http.StatusInternalServerError)
+		return nil, nil, fmt.Errorf("taking the connection over: %w", err)
+	}
+	if n := buffered.Reader.Buffered(); n > 0 {
+		early, _ = buffered.Reader.Peek(n)
+	}
+	const timeout = 5 * time.Second
+	if err = nc.SetDeadline(time.Now().Add(timeout)); err == nil {
+		_, err = nc.Write([]byte("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n" +
+			"Connection: Upgrade\r\nSec-WebSocket-Accept: " + accept + "\r\n\r\n"))
+	}
+	if err == nil {
+		err = nc.SetDeadline(time.Time{})
+	}
+	if err != nil {
+		nc.Close()
+		return nil, nil, fmt.Errorf("answering the handshake: %w", err)
+	}
+	return nc, early, nil
+}
+
+// start makes a connection of an upgraded socket. early is fed before anything
+// else is read.
+func (s *Server) start(nc net.Conn, early []byte, dialect uint8, readLimit int, open func(*Conn) Session) {
+	c := &Conn{id: s.ids.Add(1), server: s, dialect: dialect, readLimit: int32(readLimit), session: closedSession{}, flags: busy}
+	c.entry.slot = slotNone
+	c.heard()
+	loop := s.adopt(c, nc)
+	c.guard(func() { c.session = open(c) })
+	s.wheel.add(c, s.wheel.time()+s.pinging)
+	if len(early) > 0 {
+		c.guard(func() { c.feed(early) })
+	}
+	loop.watch(c)
+}
+
+// adopt gives the socket to the next event loop, or else to a goroutine.
+func (s *Server) adopt(c *Conn, nc net.Conn) poller {
+	if len(s.pollers) > 0 {
+		p := s.pollers[int(s.next.Add(1))%len(s.pollers)]
+		if d, err := p.adopt(c, nc); err == nil {
+			c.driver = d
+			return p
+		}
+	}
+	st := newStream(nc)
+	c.driver = st
+	return st
+}
+
+// closedSession stands in for a session until there is one, and where its
+// making panicked.
+type closedSession struct{}
+
+func (closedSession) Message(Opcode, []byte) {}
+func (closedSession) Timeout()               {}
+func (closedSession) Closed(reason.Reason)   {}

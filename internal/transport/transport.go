@@ -1,0 +1,212 @@
+// Package transport carries frames between clients and dialects. It knows
+// bytes, not their meaning.
+//
+// On Linux an idle connection over plain TCP owns no goroutine and no buffer:
+// one event loop per core (epoll) reads all of them into a buffer of the loop's
+// and parses frames where they were read. TLS, and every other system, takes a
+// goroutine per connection behind the same Conn; the build tag "portable" and
+// Options.Portable choose that path on Linux too.
+//
+// Who runs where:
+//
+//   - An event loop, or a connection's own reader, calls Session.Message and,
+//     as the last thing, Session.Closed.
+//   - The clock, one goroutine a Server, calls Session.Timeout and sends pings.
+//   - Whoever calls Conn.Write writes to the socket itself if nobody else is
+//     doing so; else what it brought is sent by the one who is.
+//
+// Lock order: Conn.mu and wheel.mu and loop.mu are leaves. None is held over a
+// system call on a client's socket or over a call into a Session.
+package transport
+
+import (
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"belfry/internal/reason"
+)
+
+// A Session is a dialect's side of a connection.
+//
+// Message calls come one at a time and in order, Closed after the last of
+// them. Timeout may come from another goroutine at any time before Closed
+// returns. All may call the Conn's methods, none may block: an event loop
+// waits for it.
+type Session interface {
+	// Message is a whole message of the client's, at most the read limit given
+	// to Accept. A text message is valid UTF-8. p is valid during the call only.
+	Message(op Opcode, p []byte)
+	// Timeout says that the time set by Conn.SetTimeout is over.
+	Timeout()
+	// Closed is the last call: the connection is gone, and why.
+	Closed(why reason.Reason)
+}
+
+// Options of a Server. The zero value of a field is its default.
+type Options struct {
+	Connections  int           // how many at most; 0 is DefaultConnections()
+	Queue        int64         // bytes that may wait for one connection; 0 is 1 MiB
+	PingInterval time.Duration // silence before a ping; 0 is 25 s
+	PongTimeout  time.Duration // silence after it that closes; 0 is 10 s
+	CloseTimeout time.Duration // how long a close frame waits for its answer; 0 is 5 s
+	Tick         time.Duration // how exact these times are; 0 is 1 s
+	Portable     bool          // a goroutine per connection even where there is an event loop
+	Loops        int           // event loops; 0 is one per core
+	Log          *slog.Logger  // nil is slog.Default()
+}
+
+func (o Options) withDefaults() Options {
+	orElse(&o.Connections, DefaultConnections())
+	orElse(&o.Queue, 1<<20)
+	orElse(&o.PingInterval, 25*time.Second)
+	orElse(&o.PongTimeout, 10*time.Second)
+	orElse(&o.CloseTimeout, 5*time.Second)
+	orElse(&o.Tick, time.Second)
+	orElse(&o.Log, slog.Default())
+	return o
+}
+
+func orElse[T comparable](v *T, otherwise T) {
+	var zero T
+	if *v == zero {
+		*v = otherwise
+	}
+}
+
+// A Server has the connections of one gateway.
+type Server struct {
+	options Options
+	pinging ticks // Options.PingInterval
+	ponging ticks // Options.PongTimeout
+	closing ticks // Options.CloseTimeout
+
+	connections atomic.Int64 // the most there may be
+	queue       atomic.Int64 // the most bytes that may wait for one of them
+
+	pollers []poller
+	next    atomic.Uint32 // the poller that takes the next connection
+	wheel   wheel
+	stats   counters
+	ids     atomic.Uint64
+
+	stop    chan struct{}
+	stopped sync.WaitGroup
+	once    sync.Once
+}
+
+// A poller reads many sockets. There is one kind, the event loop of Linux.
+type poller interface {
+	// adopt takes the socket over from nc, which it closes, and returns the
+	// driver that c writes through. It fails, leaving nc as it was, for what is
+	// no plain TCP socket.
+	adopt(c *Conn, nc net.Conn) (driver, error)
+	// watch begins to read.
+	watch(c *Conn)
+	// close ends the poller's goroutine. No connection is left by then.
+	close()
+}
+
+// New starts the event loops and the clock. It fails where the system gives no
+// descriptors for them.
+func New(o Options) (*Server, error) {
+	o = o.withDefaults()
+	s := &Server{options: o, stop: make(chan struct{})}
+	s.pinging, s.ponging, s.closing = s.ticks(o.PingInterval), s.ticks(o.PongTimeout), s.ticks(o.CloseTimeout)
+	s.SetLimits(o.Connections, o.Queue)
+	s.ids.Store(firstID())
+	s.wheel.init()
+	if !o.Portable {
+		pollers, err := startPollers(o.Loops, o.Log)
+		if err != nil {
+			return nil, err
+		}
+		s.pollers = pollers
+	}
+	s.stopped.Add(1)
+	go s.clock()
+	return s, nil
+}
+
+// SetLimits takes over new bounds: for the number of connections (0 is
+// DefaultConnections()) and for the bytes that may wait for one (0 is 1 MiB).
+// Connections beyond a lower bound stay.
+func (s *Server) SetLimits(connections int, queue int64) {
+	orElse(&connections, DefaultConnections())
+	orElse(&queue, 1<<20)
+	s.connections.Store(int64(connections))
+	s.queue.Store(queue)
+}
+
+// clock drives the wheel, one tick after another, until the server stops.
+func (s *Server) clock() {
+	defer s.stopped.Done()
+	ticker := time.NewTicker(s.options.Tick)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+			s.wheel.advance()
+		case <-s.stop:
+			return
+		}
+	}
+}
+
+// ticks is a duration on the wheel, rounded up.
+func (s *Server) ticks(d time.Duration) ticks {
+	return ticks((d + s.options.Tick - 1) / s.options.Tick)
+}
+
+// Drain closes every connection with code 1012, evenly spread over d, and
+// returns when all are gone or those that do not answer have been cut off.
+func (s *Server) Drain(d time.Duration) {
+	all := s.wheel.all()
+	if len(all) == 0 {
+		return
+	}
+	// In steps of at least 10 ms: as many connections in each as keep the pace.
+	steps := min(len(all), max(1, int(d/(10*time.Millisecond))))
+	pace := time.NewTicker(max(d/time.Duration(steps), time.Millisecond))
+	defer pace.Stop()
+	for i := range steps {
+		for _, c := range all[i*len(all)/steps : (i+1)*len(all)/steps] {
+			c.Close(reason.Drain, CloseRestart, restarting)
+		}
+		if i < steps-1 {
+			<-pace.C
+		}
+	}
+	for _, c := range s.wheel.all() { // who came meanwhile
+		c.Close(reason.Drain, CloseRestart, restarting)
+	}
+	s.awaitNone(s.options.CloseTimeout + 2*s.options.Tick)
+}
+
+const restarting = "the gateway is restarting, please come back"
+
+// Close cuts every connection off and stops the loops. It may be called twice.
+func (s *Server) Close() {
+	s.once.Do(func() {
+		s.connections.Store(-1)
+		close(s.stop)
+		s.stopped.Wait() // from here on the wheel has all connections
+		for _, c := range s.wheel.all() {
+			c.end(reason.Drain)
+		}
+		s.awaitNone(5 * time.Second)
+		for _, p := range s.pollers {
+			p.close()
+		}
+	})
+}
+
+// awaitNone waits until no connection is left, at most d.
+func (s *Server) awaitNone(d time.Duration) {
+	deadline := time.Now().Add(d)
+	for s.stats.open.Load() > 0 && time.Now().Before(deadline) {
+		time.Sleep(2 * time.Millisecond)
+	}
+}
