@@ -1,0 +1,91 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nuid"
+)
+
+// Ack says where a publication was stored.
+type Ack struct {
+	Stream    string
+	Seq       uint64
+	Duplicate bool   // the stream had this id already, within its duplicate window
+	ID        string // the id given, or the one made
+}
+
+const (
+	// tryFor is how long one try waits for its ack. A new leader takes up to
+	// 6 s after a kill, and a try that the old one took with it says nothing.
+	tryFor   = 3 * time.Second
+	firstGap = 50 * time.Millisecond
+	lastGap  = time.Second
+)
+
+// Publish appends data to the stream that captures subject (full, with
+// prefix), and returns once it is acknowledged. Until then it tries again with
+// the same id for as long as ctx lives: give it a deadline. The id on the wire
+// is "<subject>:<id>", so that one id on two subjects is two publications; an
+// empty id stands for a fresh one.
+//
+// An error after ctx ended means not acknowledged, which is not the same as
+// not stored: try again with the id in Ack, which is set in any case. What no
+// retry can mend (too large, refused by the stream) is returned at once.
+func (b *Bus) Publish(ctx context.Context, subject, id string, data []byte) (Ack, error) {
+	if id == "" {
+		id = nuid.Next()
+	}
+	msg := &nats.Msg{Subject: subject, Data: data, Header: nats.Header{nats.MsgIdHdr: {subject + ":" + id}}}
+	for gap := firstGap; ; gap = min(2*gap, lastGap) {
+		ack, err := b.tryPublish(ctx, msg)
+		if err == nil {
+			return Ack{Stream: ack.Stream, Seq: ack.Sequence, Duplicate: ack.Duplicate, ID: id}, nil
+		}
+		if ctx.Err() == nil && b.lasting(err) {
+			return Ack{ID: id}, fmt.Errorf("publish to %s: %w", subject, err)
+		}
+		select {
+		case <-time.After(gap/2 + rand.N(gap/2)):
+		case <-ctx.Done():
+			return Ack{ID: id}, fmt.Errorf("publish to %s: not acknowledged: %w: %w", subject, context.Cause(ctx), b.publishError(err))
+		}
+	}
+}
+
+func (b *Bus) tryPublish(ctx context.Context, msg *nats.Msg) (*jetstream.PubAck, error) {
+	ctx, cancel := context.WithTimeout(ctx, tryFor)
+	defer cancel()
+	return b.js.PublishMsg(ctx, msg, jetstream.WithRetryAttempts(0))
+}
+
+// lasting says whether a further try would fail in the same way.
+func (b *Bus) lasting(err error) bool {
+	if errors.Is(err, nats.ErrConnectionClosed) {
+		return true
+	}
+	if !b.nc.IsConnected() {
+		return false
+	}
+	var api *jetstream.APIError
+	if errors.As(err, &api) {
+		return api.Code < 500
+	}
+	return errors.Is(err, nats.ErrMaxPayload) || errors.Is(err, nats.ErrBadSubject) || errors.Is(err, jetstream.ErrInvalidJSAck)
+}
+
+// publishError puts the library's words for the two usual cases into ours.
+func (b *Bus) publishError(err error) error {
+	switch {
+	case errors.Is(err, jetstream.ErrNoStreamResponse):
+		return fmt.Errorf("%w: no stream captures the subject (durable: false?), or its leader is away", ErrUnavailable)
+	case errors.Is(err, nats.ErrReconnectBufExceeded), !b.nc.IsConnected():
+		return fmt.Errorf("%w: NATS at %s is away", ErrUnavailable, b.url)
+	}
+	return err
+}

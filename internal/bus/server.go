@@ -1,0 +1,187 @@
+package bus
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+
+	"belfry/internal/config"
+)
+
+const (
+	// storeDir, in the data directory, is the embedded server's.
+	storeDir = "nats"
+
+	// recoverWithin bounds a start. A store that was not closed cleanly is
+	// scanned first, about 2 µs a message: 10 million take 20 s.
+	recoverWithin = 10 * time.Minute
+	readyWithin   = 10 * time.Second
+
+	// maxClients keeps the server, its store's files and the rest of the process
+	// within the 512 descriptors that limits.connections leaves.
+	maxClients = 384
+
+	// maxMemory bounds streams in memory, of which Belfry has none. It must not be 0:
+	// the server would then take 75 % of the machine's.
+	maxMemory = 64 << 20
+)
+
+// embedded is the NATS server inside this process, and the lock on its store.
+type embedded struct {
+	ns     *server.Server
+	log    *serverLog
+	unlock func()
+}
+
+// startServer starts a server and returns when it takes connections.
+func startServer(o config.Options, log *slog.Logger) (*embedded, error) {
+	opts, err := serverOptions(o)
+	if err != nil {
+		return nil, err
+	}
+	unlock, err := lockDir(o.Data)
+	if err != nil {
+		return nil, err
+	}
+	e := &embedded{log: &serverLog{log: log.With("server", "nats")}, unlock: unlock}
+	if e.ns, err = server.NewServer(opts); err != nil {
+		unlock()
+		return nil, fmt.Errorf("%w: embedded NATS: %w", ErrMisconfigured, err)
+	}
+	e.ns.SetLogger(e.log, false, false)
+	if err := e.start(o, log); err != nil {
+		e.stop()
+		return nil, err
+	}
+	if o.NATS.User == "" {
+		log.Warn("embedded NATS asks for no password: every process that reaches it may publish, delete the streams and answer authentication; nats.user and nats.password close it",
+			"nats", e.ns.ClientURL())
+	}
+	return e, nil
+}
+
+func serverOptions(o config.Options) (*server.Options, error) {
+	host, port, err := splitListen(o.NATS.Listen)
+	if err != nil {
+		return nil, err
+	}
+	opts := &server.Options{
+		ServerName: "belfry",
+		Host:       host,
+		Port:       port,
+		// A signal is the daemon's to handle: the server would end the process.
+		NoSigs:   true,
+		MaxConn:  maxClients,
+		Username: o.NATS.User,
+		Password: o.NATS.Password,
+	}
+	if !o.Durable {
+		return opts, nil
+	}
+	opts.JetStream = true
+	opts.DisableJetStreamBanner = true
+	opts.JetStreamDomain = o.NATS.Domain
+	opts.StoreDir = filepath.Join(o.Data, storeDir)
+	// Its own default is 75 % of the disk.
+	opts.JetStreamMaxStore = o.NATS.MaxStore
+	opts.JetStreamMaxMemory = maxMemory
+	if o.NATS.MaxStore <= 0 {
+		return nil, fmt.Errorf("%w: nats.max_store: %d bytes: more than 0 are needed, at least twice stream.max_bytes", ErrMisconfigured, o.NATS.MaxStore)
+	}
+	if o.NATS.SyncInterval == config.SyncAlways {
+		opts.SyncAlways = true
+	} else {
+		opts.SyncInterval = time.Duration(o.NATS.SyncInterval)
+	}
+	return opts, nil
+}
+
+func splitListen(listen string) (host string, port int, err error) {
+	host, text, err := net.SplitHostPort(listen)
+	if err == nil {
+		port, err = strconv.Atoi(text)
+	}
+	if err != nil || port < 0 || port > 65535 {
+		return "", 0, fmt.Errorf("%w: nats.listen: %q is not host:port", ErrMisconfigured, listen)
+	}
+	if port == 0 {
+		port = server.RANDOM_PORT
+	}
+	return host, port, nil
+}
+
+// start waits for the server's own Start, which recovers the store, and then
+// asks it: it has no error to return.
+func (e *embedded) start(o config.Options, log *slog.Logger) error {
+	started := make(chan struct{})
+	go func() {
+		defer close(started)
+		e.ns.Start()
+	}()
+	if err := e.recovered(started, log); err != nil {
+		return err
+	}
+	if err := e.log.failed(); err != nil {
+		return e.explain(err, o)
+	}
+	if !e.ns.ReadyForConnections(readyWithin) {
+		return fmt.Errorf("embedded NATS takes no connections %v after its start", readyWithin)
+	}
+	if o.Durable && !e.ns.JetStreamEnabled() {
+		return fmt.Errorf("embedded NATS started without JetStream: the log has the reason")
+	}
+	return nil
+}
+
+func (e *embedded) recovered(started <-chan struct{}, log *slog.Logger) error {
+	began, say := time.Now(), time.NewTicker(5*time.Second)
+	defer say.Stop()
+	for {
+		select {
+		case <-started:
+			return nil
+		case <-say.C:
+			took := time.Since(began).Round(time.Second)
+			if took > recoverWithin {
+				return fmt.Errorf("embedded NATS has not recovered its store in %v", recoverWithin)
+			}
+			log.Info("embedded NATS is still recovering its store, as after a crash", "for", took)
+		}
+	}
+}
+
+func (e *embedded) explain(err error, o config.Options) error {
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("%w: nats.listen: %s is taken (another NATS or Belfry?): stop what listens there, give nats.listen another address (port 0 takes a free one), or use the NATS that is there with nats.url: %w",
+			ErrMisconfigured, o.NATS.Listen, errors.Unwrap(err))
+	}
+	var listen *net.OpError
+	if errors.As(err, &listen) && listen.Op == "listen" {
+		return fmt.Errorf("%w: nats.listen: %s: %w: it must be an address of this machine", ErrMisconfigured, o.NATS.Listen, listen)
+	}
+	return fmt.Errorf("%w: start the embedded NATS on %s: %w", ErrMisconfigured, filepath.Join(o.Data, storeDir), err)
+}
+
+// url is where another process on this machine reaches the server.
+func (e *embedded) url() string {
+	addr := e.ns.Addr().(*net.TCPAddr)
+	host := addr.IP.String()
+	if addr.IP.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return "nats://" + net.JoinHostPort(host, strconv.Itoa(addr.Port))
+}
+
+// stop closes the store cleanly, so that the next start need not scan it.
+func (e *embedded) stop() {
+	e.ns.Shutdown()
+	e.ns.WaitForShutdown()
+	e.unlock()
+}
