@@ -27,6 +27,8 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+
+	"belfry/internal/position"
 )
 
 // A Publication is one message on a channel.
@@ -37,6 +39,19 @@ type Publication struct {
 	Payload []byte
 	// Class is what kind of bytes the payload is; Classify tells.
 	Class Class
+
+	// Stream is where it is stored; None for what is live only, which has none
+	// of the following.
+	Stream position.Stream
+	// Epoch and Seq are its place there.
+	Epoch string
+	Seq   uint64
+	// Expires is when it is not to be delivered any more, in ns since 1970; 0 for
+	// never.
+	Expires int64
+	// At says "everything up to here" to a connection that receives it: the hub
+	// sets it.
+	At position.Position
 }
 
 // An Encoding turns a publication into the bytes that every connection of that

@@ -191,7 +191,7 @@ func TestSlowWorkerHoldsThePublisherBack(t *testing.T) {
 			}
 		}()
 		synctest.Wait()
-		if n := published.Load(); n < 1000 || n > 20_000 {
+		if n := published.Load(); n < 1000 || n > 40_000 { // what is in its hands, and as much behind it
 			t.Errorf("%d taken in while the worker stands still", n)
 		}
 		close(gate)

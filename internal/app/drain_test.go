@@ -1,0 +1,98 @@
+package app_test
+
+import (
+	"context"
+	"net"
+	"testing"
+	"time"
+
+	"belfry/internal/app"
+	"belfry/internal/app/apptest"
+	"belfry/internal/config"
+)
+
+func TestDrainSendsClientsElsewhere(t *testing.T) {
+	a := apptest.Start(t, func(o *config.Options) { o.DrainDelay, o.Drain = time.Hour, 50*time.Millisecond })
+	apptest.Backend(t, a.Addresses().NATS, "")
+	public := a.Addresses().Public
+	clients := []*apptest.Client{apptest.Listen(t, a, "1"), apptest.Listen(t, a, "2")}
+
+	delay, skip := context.WithCancel(context.Background())
+	done := drain(a, delay)
+	apptest.Eventually(t, "/readyz says draining", func() bool {
+		status, state, _ := apptest.Readiness(t, a)
+		return status == 503 && state == "draining"
+	})
+	clients = append(clients, apptest.Dial(t, public)) // load balancers are still to see it
+	skip()
+	<-done
+
+	// The delay was broken off, and with it what would have followed; again,
+	// as a second signal would not do it.
+	<-drain(a, context.Background())
+	for _, c := range clients {
+		if code := c.Ended(); code != 1012 {
+			t.Errorf("closed with %d, want 1012", code)
+		}
+	}
+	apptest.MetricBecomes(t, a, `belfry_closes_total{reason="drain"}`, 3)
+	if c, err := net.Dial("tcp", public); err == nil {
+		c.Close()
+		t.Error("the public port still accepts")
+	}
+	if _, state, _ := apptest.Readiness(t, a); state != "draining" {
+		t.Errorf("/readyz says %s", state)
+	}
+	if err := a.Stop(); err != nil {
+		t.Error(err)
+	}
+}
+
+func drain(a *app.App, ctx context.Context) <-chan struct{} {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		a.Drain(ctx)
+	}()
+	return done
+}
+
+func TestDrainWithoutConnectionsIsOverAtOnce(t *testing.T) {
+	a := apptest.Start(t, func(o *config.Options) { o.DrainDelay, o.Drain = time.Hour, time.Hour })
+	select {
+	case <-drain(a, context.Background()):
+	case <-time.After(apptest.Patience):
+		t.Fatal("it waits for nobody")
+	}
+}
+
+// The delay ends with the last connection.
+func TestDrainEndsWhenTheLastConnectionGoes(t *testing.T) {
+	a := apptest.Start(t, func(o *config.Options) { o.DrainDelay, o.Drain = time.Hour, time.Hour })
+	c := apptest.Dial(t, a.Addresses().Public)
+	done := drain(a, context.Background())
+	apptest.MetricBecomes(t, a, "belfry_ready", 0)
+	c.Close()
+	select {
+	case <-done:
+	case <-time.After(apptest.Patience):
+		t.Fatal("it waits for nobody")
+	}
+}
+
+// A socket that was accepted before the port was closed is told that the
+// gateway is going.
+func TestAHandshakeWhileDepartingIsRefused(t *testing.T) {
+	a := apptest.Start(t)
+	public := a.Addresses().Public
+	early, err := net.Dial("tcp", public)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer early.Close()
+	<-drain(a, context.Background())
+	if status := upgrade(t, early); status != 503 {
+		t.Errorf("answered %d, want 503", status)
+	}
+	apptest.MetricBecomes(t, a, `belfry_refusals_total{reason="drain"}`, 1)
+}

@@ -1,0 +1,154 @@
+package app
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// scarce is a listener that has no descriptor now and then.
+type scarce struct {
+	net.Listener
+	accepts []error // what each Accept returns, nil for a socket
+	sockets []*socket
+	before  func(n int) // called before each Accept
+	n       int
+}
+
+type socket struct {
+	net.Conn
+	closed bool
+}
+
+func (s *socket) Close() error { s.closed = true; return nil }
+
+func (s *scarce) Accept() (net.Conn, error) {
+	if s.before != nil {
+		s.before(s.n)
+	}
+	if s.n == len(s.accepts) {
+		return nil, io.EOF
+	}
+	s.n++
+	if err := s.accepts[s.n-1]; err != nil {
+		return nil, err
+	}
+	c := &socket{}
+	s.sockets = append(s.sockets, c)
+	return c, nil
+}
+
+func emfile() error {
+	return &net.OpError{Op: "accept", Err: os.NewSyscallError("accept4", syscall.EMFILE)}
+}
+
+func newAcceptor(inner net.Listener, refused *int) *acceptor {
+	return &acceptor{
+		Listener: inner,
+		full:     func(int) bool { return false },
+		refused:  func() { *refused++ },
+		log:      slog.New(slog.NewTextHandler(io.Discard, nil)),
+	}
+}
+
+func TestWithoutDescriptorsAClientIsTurnedAwayAtOnce(t *testing.T) {
+	refused := 0
+	var soft syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &soft); err != nil {
+		t.Fatal(err)
+	}
+	scarcity := func(on bool) {
+		now := soft
+		if on {
+			now.Cur = 0 // no further descriptor for this process
+		}
+		if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &now); err != nil {
+			t.Fatal(err)
+		}
+	}
+	defer scarcity(false)
+	inner := &scarce{accepts: []error{emfile(), nil, nil}}
+	inner.before = func(n int) { scarcity(n == 1) } // the reserve can't be had again after the first
+	l := newAcceptor(inner, &refused)
+	c, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if refused != 1 || !inner.sockets[0].closed {
+		t.Errorf("%d refused, closed %v; want the first socket closed", refused, inner.sockets[0].closed)
+	}
+	if c != inner.sockets[1] || inner.sockets[1].closed {
+		t.Error("the second socket is not handed on")
+	}
+}
+
+func TestADescriptorThatIsThereAgainServesTheClient(t *testing.T) {
+	refused := 0
+	inner := &scarce{accepts: []error{emfile(), nil}}
+	l := newAcceptor(inner, &refused)
+	c, err := l.Accept()
+	if err != nil || refused != 0 || c != inner.sockets[0] {
+		t.Errorf("%v, %d refused", err, refused)
+	}
+}
+
+// Where not even the reserve helps the error goes to net/http, which waits.
+func TestTheAcceptorDoesNotSpin(t *testing.T) {
+	refused := 0
+	inner := &scarce{accepts: []error{emfile(), emfile(), nil}}
+	l := newAcceptor(inner, &refused)
+	_, err := l.Accept()
+	var temporary interface{ Temporary() bool }
+	if !errors.Is(err, syscall.EMFILE) || !errors.As(err, &temporary) || !temporary.Temporary() {
+		t.Errorf("err %v, want EMFILE that net/http takes for temporary", err)
+	}
+	if inner.n != 2 {
+		t.Errorf("%d tries, want 2", inner.n)
+	}
+}
+
+func TestTooManySocketsAreClosedUnread(t *testing.T) {
+	refused := 0
+	inner := &scarce{accepts: []error{nil, nil, nil}}
+	l := newAcceptor(inner, &refused)
+	l.full = func(sockets int) bool { return sockets >= 1 }
+	c, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.state(c, http.StateNew)
+	if _, err := l.Accept(); !errors.Is(err, io.EOF) {
+		t.Fatal(err)
+	}
+	if refused != 2 || !inner.sockets[1].closed || inner.sockets[0].closed {
+		t.Errorf("%d refused", refused)
+	}
+	l.state(c, http.StateActive)
+	l.state(c, http.StateHijacked) // a connection now, and no longer a socket
+	if n := l.sockets.Load(); n != 0 {
+		t.Errorf("%d sockets", n)
+	}
+}
+
+func TestAPanicInAHandlerIsAnswered(t *testing.T) {
+	var logged bytes.Buffer
+	h := recovered(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("a bug") }), slog.New(slog.NewTextHandler(&logged, nil)))
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
+	if w.Code != http.StatusInternalServerError || strings.Contains(w.Body.String(), "a bug") {
+		t.Errorf("%d %q", w.Code, w.Body)
+	}
+	for _, part := range []string{"a bug", "reason=internal", "listener_test.go"} {
+		if !strings.Contains(logged.String(), part) {
+			t.Errorf("the log lacks %q: %s", part, logged.String())
+		}
+	}
+}

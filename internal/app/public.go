@@ -1,0 +1,128 @@
+package app
+
+import (
+	"io"
+	"net"
+	"net/http"
+
+	"belfry/internal/auth"
+	"belfry/internal/config"
+	"belfry/internal/dialect/messagechannel"
+	"belfry/internal/reason"
+	"belfry/internal/transport"
+	"belfry/internal/web"
+)
+
+const whatThisIs = `This is Belfry, a gateway for real-time notifications.
+Clients open a WebSocket here (dialect messagechannel). There is no page: the demo is off.
+`
+
+// publicHandler is the public port: clients, and whether the gateway is ready.
+// The demo's page and backend are there when asked for.
+func (a *App) publicHandler() http.Handler {
+	mux := http.NewServeMux()
+	a.board.Public(mux)
+	page := http.Handler(http.HandlerFunc(upgradeRequired))
+	if a.options.Load().Demo {
+		page = web.Handler()
+		mux.Handle("/demo/", page)
+		mux.HandleFunc("/demo/publish", a.demoPublish)
+	}
+	mux.HandleFunc("/{$}", func(w http.ResponseWriter, r *http.Request) {
+		if isHandshake(r) {
+			a.connect(w, r)
+			return
+		}
+		page.ServeHTTP(w, r)
+	})
+	return mux
+}
+
+func (a *App) internalHandler() http.Handler {
+	mux := http.NewServeMux()
+	a.board.Internal(mux)
+	return mux
+}
+
+// isHandshake tells whether a WebSocket is asked for, however wrongly.
+func isHandshake(r *http.Request) bool {
+	return transport.IsUpgrade(r) || r.Header.Get("Upgrade") != "" || r.Header.Get("Sec-Websocket-Key") != ""
+}
+
+func upgradeRequired(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	h.Set("Upgrade", "websocket")
+	h.Set("Connection", "Upgrade")
+	h.Set("Content-Type", "text/plain; charset=utf-8")
+	w.WriteHeader(http.StatusUpgradeRequired)
+	_, _ = io.WriteString(w, whatThisIs)
+}
+
+func (a *App) demoPublish(w http.ResponseWriter, r *http.Request) {
+	rooms := a.rooms.Load()
+	if rooms == nil {
+		transport.Refuse(w, http.StatusServiceUnavailable, reason.NotReady, "the gateway is starting; try again")
+		return
+	}
+	rooms.demo.Handler().ServeHTTP(w, r)
+}
+
+// connect lets a client in or tells it why not.
+func (a *App) connect(w http.ResponseWriter, r *http.Request) {
+	defer func() {
+		if bug := recover(); bug != nil {
+			a.refusals[reason.Internal].Add(1)
+			panic(bug) // recovered, further up, answers and logs
+		}
+	}()
+	if why := a.admit(w, r); why != reason.None {
+		a.refusals[why].Add(1)
+		a.log.Debug("a handshake was refused", "reason", why.String(), "remote", r.RemoteAddr, "origin", r.Header.Get("Origin"))
+	}
+}
+
+func (a *App) admit(w http.ResponseWriter, r *http.Request) reason.Reason {
+	o := a.options.Load()
+	refuse := func(status int, why reason.Reason, text string) reason.Reason {
+		transport.Refuse(w, status, why, text)
+		return why
+	}
+	switch a.ready.gate() {
+	case reason.NotReady:
+		return refuse(http.StatusServiceUnavailable, reason.NotReady, "the gateway is not ready yet; try again")
+	case reason.Drain:
+		return refuse(http.StatusServiceUnavailable, reason.Drain, "the gateway is going away; try again")
+	}
+	if !o.Public.OriginAllowed(r.Header.Get("Origin")) {
+		return refuse(http.StatusForbidden, reason.BadOrigin, "pages of this origin may not connect (public.origins)")
+	}
+	rooms := a.rooms.Load() // there since before the gateway was ready
+	facts := factsOf(r, o)
+	return rooms.transport.Accept(w, r, messagechannel.Name, messagechannel.ReadLimit, func(c *transport.Conn) transport.Session {
+		return rooms.channel.Open(c, facts)
+	})
+}
+
+func factsOf(r *http.Request, o *config.Options) auth.Facts {
+	return auth.Facts{
+		Remote:    clientOf(r, o.TrustedProxies),
+		Origin:    r.Header.Get("Origin"),
+		UserAgent: r.UserAgent(),
+		Dialect:   messagechannel.Name,
+	}
+}
+
+// refuseSocket counts a socket that was closed before it asked for anything.
+func (a *App) refuseSocket() { a.refusals[reason.Limit].Add(1) }
+
+// setAccess tells who may see what on the internal port.
+func (a *App) setAccess(o *config.Options, internal net.Listener) {
+	a.board.SetAccess(isLoopback(internal.Addr()), o.API.Key, o.Metrics.Open)
+}
+
+// isLoopback tells whether only this machine reaches a listener. A test's says
+// no.
+var isLoopback = func(a net.Addr) bool {
+	at, ok := a.(*net.TCPAddr)
+	return ok && at.IP.IsLoopback()
+}

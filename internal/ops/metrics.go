@@ -1,0 +1,136 @@
+package ops
+
+import (
+	"slices"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"belfry/internal/reason"
+)
+
+func desc(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("belfry_"+name, help, labels, nil)
+}
+
+// The metrics. docs/metrics.md lists the same names; a test holds them together.
+var (
+	connections   = desc("connections", "Open connections.", "dialect")
+	limit         = desc("connections_limit", "Connections that may be open at once.")
+	channels      = desc("channels", "Channels that a connection is subscribed to.")
+	subscriptions = desc("subscriptions", "Subscriptions of connections to channels.")
+	queueBytes    = desc("queue_bytes", "Bytes that wait for connections which read slowly.")
+
+	authentications = desc("authentications_total", "Tokens asked about, by what came of it.", "outcome")
+	authUnderWay    = desc("authentications_under_way", "Authentication requests that the backend has not answered yet.")
+	authWaiting     = desc("authentications_waiting", "Authentication requests in line, not yet sent to the backend.")
+
+	publications = desc("publications_total", "Publications taken in from NATS.", "source")
+	misspelled   = desc("misspelled_subjects_total", "Messages not delivered because their subject does not spell the user id in the canonical form.")
+	dropped      = desc("slow_consumer_drops_total", "NATS messages dropped because they came faster than the gateway took them.")
+	deliveries   = desc("deliveries_total", "Publications handed to connections, one for each connection.", "dialect")
+
+	closes   = desc("closes_total", "Connections that ended.", "reason")
+	refusals = desc("refusals_total", "Handshakes and sockets that were refused.", "reason")
+
+	natsConnected = desc("nats_connected", "1 while connected to NATS, else 0.")
+	durable       = desc("durable", "1 where publications are kept in streams, 0 where the gateway is live only.")
+	ready         = desc("ready", "1 while /readyz says ready, else 0.")
+	buildInfo     = desc("build_info", "1; its labels say what is running.", "version", "revision", "go")
+)
+
+var all = []*prometheus.Desc{
+	connections, limit, channels, subscriptions, queueBytes,
+	authentications, authUnderWay, authWaiting,
+	publications, misspelled, dropped, deliveries,
+	closes, refusals, natsConnected, durable, ready, buildInfo,
+}
+
+// handshakes are the reasons that only a handshake is refused for, so that no
+// connection ends with them. Drain and Internal occur as both.
+var handshakes = []reason.Reason{reason.NotReady, reason.Limit, reason.BadHandshake, reason.BadOrigin}
+
+// collector reads a snapshot for each scrape: nothing is counted twice, and the
+// hot paths count in the way that suits them.
+type collector struct {
+	build Build
+	read  func() Snapshot
+}
+
+func (c collector) Describe(to chan<- *prometheus.Desc) {
+	for _, d := range all {
+		to <- d
+	}
+}
+
+func (c collector) Collect(to chan<- prometheus.Metric) {
+	s := c.read()
+	out := sink{to}
+
+	labelled(out, connections, prometheus.GaugeValue, s.Connections)
+	out.gauge(limit, float64(s.Limit))
+	out.gauge(channels, float64(s.Channels))
+	out.gauge(subscriptions, float64(s.Subscriptions))
+	out.gauge(queueBytes, float64(s.QueueBytes))
+
+	labelled(out, authentications, prometheus.CounterValue, s.Authentications)
+	out.gauge(authUnderWay, float64(s.AuthUnderWay))
+	out.gauge(authWaiting, float64(s.AuthWaiting))
+
+	labelled(out, publications, prometheus.CounterValue, s.Publications)
+	out.counter(misspelled, s.Misspelled)
+	out.counter(dropped, s.Dropped)
+	labelled(out, deliveries, prometheus.CounterValue, s.Deliveries)
+
+	out.reasons(closes, &s.Closes, func(r reason.Reason) bool { return !slices.Contains(handshakes, r) })
+	out.reasons(refusals, &s.Refusals, func(r reason.Reason) bool {
+		return slices.Contains(handshakes, r) || r == reason.Drain || r == reason.Internal
+	})
+
+	out.gauge(natsConnected, flag(s.NATSConnected))
+	out.gauge(durable, flag(s.Durable))
+	out.gauge(ready, flag(s.Ready))
+	out.gauge(buildInfo, 1, c.build.Version, c.build.Revision, c.build.Go)
+}
+
+type sink struct{ to chan<- prometheus.Metric }
+
+func (s sink) gauge(d *prometheus.Desc, v float64, labels ...string) {
+	s.to <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+}
+
+func (s sink) counter(d *prometheus.Desc, v uint64, labels ...string) {
+	s.to <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
+}
+
+// reasons exports the reasons that can occur, from 0 on, and any other that did.
+func (s sink) reasons(d *prometheus.Desc, counts *[reason.Count]uint64, can func(reason.Reason) bool) {
+	for _, r := range reason.All() {
+		if counts[r] > 0 || can(r) {
+			s.counter(d, counts[r], r.String())
+		}
+	}
+}
+
+func labelled[V int | uint64](s sink, d *prometheus.Desc, kind prometheus.ValueType, values map[string]V) {
+	for label, v := range values {
+		s.to <- prometheus.MustNewConstMetric(d, kind, float64(v), label)
+	}
+}
+
+func flag(on bool) float64 {
+	if on {
+		return 1
+	}
+	return 0
+}
+
+func registry(b Build, read func() Snapshot) *prometheus.Registry {
+	r := prometheus.NewRegistry()
+	r.MustRegister(
+		collector{b, read},
+		collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+	)
+	return r
+}
