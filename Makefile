@@ -1,0 +1,66 @@
+# `make help` lists what there is. Each target says what it is doing.
+
+GO      ?= go
+NPM     ?= npm
+TOOL     = $(GO) tool -modfile=tools/go.mod
+# Where git can't read the clone (another owner, an archive) there is no commit
+# for `belfry version` to name, and go build would fail for it.
+VCS     := $(shell git rev-parse -q --verify HEAD >/dev/null 2>&1 || echo -buildvcs=false)
+# No cgo and no paths of this machine: the binary runs on any Linux.
+BUILD    = CGO_ENABLED=0 $(GO) build -trimpath $(VCS)
+
+.NOTPARALLEL:
+.DEFAULT_GOAL := help
+.PHONY: help demo build test deps lint unit portable e2e bench vuln clean
+
+help: ## what there is
+	@sed -n 's/^\([a-z][a-z0-9]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r t d; do printf '  make %-10s %s\n' "$$t" "$$d"; done
+
+demo: ## build and run everything on embedded parts; open the address that it prints
+	@test -x belfry || echo "building belfry; the first time takes a minute or two, downloads included…"
+	@$(BUILD) -o belfry ./cmd/belfry
+	@exec ./belfry demo
+
+build: ## build ./belfry
+	$(BUILD) -o belfry ./cmd/belfry
+
+test: deps lint unit portable e2e ## everything that must pass: lint, unit, integration, race detector, Chromium
+	@echo "== all passed"
+
+deps: ## install what the tests lack (Debian, as root), else say what is missing
+	@echo "== what the tests need"
+	@GO="$(GO)" NPM="$(NPM)" scripts/test-deps
+
+lint: ## gofmt, go vet, staticcheck, and a build for macOS; the import rules are part of `make unit`
+	@echo "== gofmt"
+	@bad=$$($(GO)fmt -l cmd internal docs e2e examples 2>/dev/null); test -z "$$bad" || { echo "not formatted, run gofmt -w on: $$bad"; exit 1; }
+	@echo "== go vet"
+	$(GO) vet ./...
+	@echo "== go vet, portable transport; a build for macOS"
+	$(GO) vet -tags portable ./internal/transport/...
+	GOOS=darwin CGO_ENABLED=0 $(GO) build -o /dev/null ./cmd/belfry
+	cd examples/go && $(GO) vet ./...
+	@echo "== staticcheck"
+	$(TOOL) staticcheck ./...
+
+unit: ## unit and integration tests under the race detector
+	@echo "== unit and integration tests, race detector on"
+	$(GO) test -race -count=1 -timeout 10m ./...
+
+portable: ## the tests of transport and dialects again, on the portable transport
+	@echo "== the transport for TLS and other systems, tested here too"
+	$(GO) test -race -count=1 -timeout 10m -tags portable ./internal/transport/... ./internal/dialect/...
+
+e2e: ## headless Chromium against the real binary
+	@echo "== end to end, headless Chromium"
+	@cd e2e && $(NPM) test
+
+bench: ## Go benchmarks, without the race detector (load and side-by-side runs come later)
+	$(GO) test -run '^$$' -bench . -benchmem ./internal/...
+
+vuln: ## govulncheck; needs to reach its database
+	$(TOOL) govulncheck ./...
+
+clean: ## remove what was built and installed here (not the demo's data)
+	rm -f belfry
+	rm -rf e2e/node_modules examples/node/node_modules
