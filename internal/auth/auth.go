@@ -4,13 +4,8 @@
 // the token's bytes and nothing else; facts about the connection are headers.
 // The reply is one JSON object, `{"success":true,"user_id":1}` or
 // `{"success":false}`; parse has its rules. There are five outcomes (see
-// Outcome), and none of them blocks or panics.
-//
-// Nothing here has a goroutine or a timer per request. At most so many requests
-// are under way; the others wait in a line, first come, first served. A
-// request's time begins when it is made, so that whoever has waited it out in
-// line is told so and the backend is not bothered with a question nobody waits
-// for any more.
+// Outcome), and none of them blocks or panics. How requests wait in line is
+// package ask's.
 //
 // Goroutines: done is called on the goroutine that brought the reply (the
 // bus's), on the timer's for whoever ran out of time in line, or on the
@@ -19,50 +14,61 @@
 package auth
 
 import (
-	"container/list"
 	"crypto/sha256"
 	"log/slog"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
 
+	"belfry/internal/ask"
 	"belfry/internal/config"
 )
 
-// A Requester sends a request and has its reply, or why there is none. bus.Bus
-// is one.
-type Requester interface {
-	// Request calls done once, with the reply, with an error that is
-	// bus.ErrTimeout or bus.ErrUnavailable, or not at all after cancel returned
-	// true. msg is not changed and may be kept.
-	Request(msg *nats.Msg, timeout time.Duration, done func(*nats.Msg, error)) (cancel func() bool)
-}
+// What is common to all that is asked of a backend, under the names that who
+// authenticates knows it by.
+type (
+	Requester = ask.Requester
+	Facts     = ask.Facts
+	Outcome   = ask.Outcome
+)
+
+// The outcomes: Accepted means that the backend named the user.
+const (
+	Accepted    = ask.Accepted
+	Refused     = ask.Refused
+	TimedOut    = ask.TimedOut
+	Unavailable = ask.Unavailable
+	Invalid     = ask.Invalid
+	Outcomes    = ask.Outcomes
+)
+
+// A key is what a token is remembered by: its hash, so that a token is nowhere
+// in memory for longer than it is asked about.
+type key [sha256.Size]byte
 
 // An Authenticator asks one backend.
 type Authenticator struct {
-	bus     Requester
 	subject string
-	memory  memory
-	journal journal
+	line    *ask.Line
+	memory  ask.Memory[key, Result]
+	log     *ask.Log
 	counts  [Outcomes]atomic.Uint64
-
-	mu         sync.Mutex // guards the following, and each request's state
-	timeout    time.Duration
-	concurrent int
-	running    int         // requests that were sent and are not over
-	line       list.List   // of *request, those that wait; the oldest in front
-	alarm      *time.Timer // for the time of the first in line, while there is one
 }
 
 // New makes an Authenticator that asks on this subject.
 func New(b Requester, subject string, o config.Auth, log *slog.Logger) *Authenticator {
-	a := &Authenticator{bus: b, subject: subject, journal: journal{log: log}}
-	a.timeout, a.concurrent = o.Timeout, o.Concurrent
-	a.alarm = time.AfterFunc(time.Hour, a.advance)
-	a.alarm.Stop()
-	return a
+	return &Authenticator{
+		subject: subject,
+		line:    ask.NewLine(b, o.Timeout, o.Concurrent),
+		log: ask.NewLog(log, [Outcomes]string{
+			Accepted:    "authenticated",
+			Refused:     "authentication refused by the backend",
+			TimedOut:    "authentication timed out",
+			Unavailable: "authentication is unavailable",
+			Invalid:     "authentication reply is invalid",
+		}),
+	}
 }
 
 // Authenticate asks who token stands for. done is called exactly once unless
@@ -72,34 +78,28 @@ func New(b Requester, subject string, o config.Auth, log *slog.Logger) *Authenti
 //
 // token is kept until done and must not change. It is never logged.
 func (a *Authenticator) Authenticate(token []byte, f Facts, fresh bool, done func(Result)) (cancel func() bool) {
-	r := &request{
-		key:  sha256.Sum256(token),
-		conn: f.Connection,
-		made: time.Now(),
-		done: done,
-	}
+	k := key(sha256.Sum256(token))
 	if !fresh {
-		if known, ok := a.memory.recall(r.key, r.made); ok {
-			a.conclude(r, known, nil)
+		if known, ok := a.memory.Recall(k, time.Now()); ok {
+			a.conclude(f.Connection, known, nil, done)
 			return func() bool { return false }
 		}
 	}
-	r.msg = &nats.Msg{Subject: a.subject, Data: token, Header: f.headers()}
-	a.mu.Lock()
-	r.place = a.line.PushBack(r)
-	a.mu.Unlock()
-	a.advance()
-	return func() bool { return a.cancel(r) }
+	conn := f.Connection
+	msg := &nats.Msg{Subject: a.subject, Data: token, Header: f.Headers()}
+	return a.line.Ask(msg, func(reply *nats.Msg, err error) {
+		result, err := a.read(k, reply, err)
+		a.conclude(conn, result, err, done)
+	})
 }
 
 // SetLimits takes over a new timeout and a new bound. Requests in line get the
 // new timeout, those that were sent keep theirs.
-func (a *Authenticator) SetLimits(o config.Auth) {
-	a.mu.Lock()
-	a.timeout, a.concurrent = o.Timeout, o.Concurrent
-	a.mu.Unlock()
-	a.advance()
-}
+func (a *Authenticator) SetLimits(o config.Auth) { a.line.SetLimits(o.Timeout, o.Concurrent) }
+
+// Load is how many requests the backend has and has not answered, and how many
+// wait in line behind them.
+func (a *Authenticator) Load() (underWay, waiting int) { return a.line.Load() }
 
 // Counts is how often each outcome came, indexed by Outcome. A remembered
 // identity counts as Accepted; a cancelled request does not count.
@@ -110,9 +110,26 @@ func (a *Authenticator) Counts() (counts [Outcomes]uint64) {
 	return counts
 }
 
+// read says what came of a request, and remembers or forgets whom the token
+// stands for.
+func (a *Authenticator) read(token key, msg *nats.Msg, err error) (Result, error) {
+	if err != nil {
+		outcome, err := ask.Failure(err)
+		return Result{Outcome: outcome}, err
+	}
+	now := time.Now()
+	reply, err := parse(msg.Data)
+	if err != nil {
+		return Result{Outcome: Invalid}, err
+	}
+	result := reply.result(msg.Data, now)
+	a.memory.Settle(token, result, len(result.Reply), reply.until(result, now), now)
+	return result, nil
+}
+
 // conclude counts, logs and tells.
-func (a *Authenticator) conclude(r *request, result Result, err error) {
+func (a *Authenticator) conclude(conn string, result Result, err error, done func(Result)) {
 	a.counts[result.Outcome].Add(1)
-	a.journal.note(r.conn, result, err)
-	r.done(result)
+	a.log.Note(result.Outcome, result.Outcome.Reason(), ask.About{Conn: conn, User: result.Identity.User}, err)
+	done(result)
 }

@@ -9,12 +9,13 @@ import (
 	"testing/synctest"
 	"time"
 
+	"belfry/internal/ask/asktest"
 	"belfry/internal/bus"
 )
 
 func TestRequestCarriesTheRawTokenAndTheFacts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := replying(`{"success":true,"user_id":1}`)
+		b := asktest.Replying(`{"success":true,"user_id":1}`)
 		a, log := newAuth(b, 1)
 		results := newTold(t)
 		token := "57uiWCKp/44wImihy0C9+g=="
@@ -33,7 +34,7 @@ func TestRequestCarriesTheRawTokenAndTheFacts(t *testing.T) {
 		if string(r.Reply) != `{"success":true,"user_id":1}` {
 			t.Errorf("reply became %q", r.Reply)
 		}
-		msg := b.at(0).msg
+		msg := b.At(0).Msg
 		if msg.Subject != "authentication" || string(msg.Data) != token {
 			t.Errorf("sent %q to %q", msg.Data, msg.Subject)
 		}
@@ -60,7 +61,7 @@ func TestRequestCarriesTheRawTokenAndTheFacts(t *testing.T) {
 }
 
 func TestFactsOfARenewalNameTheUser(t *testing.T) {
-	h := Facts{User: "a\nb"}.headers()
+	h := Facts{User: "a\nb"}.Headers()
 	if got := h.Get("Belfry-User"); got != "ab" {
 		t.Errorf("Belfry-User is %q", got)
 	}
@@ -87,7 +88,7 @@ func TestOutcomes(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				a, log := newAuth(&fakeBus{reply: func(r *sentRequest) { r.answer(tt.data, tt.err) }}, 1)
+				a, log := newAuth(&asktest.Bus{Reply: func(r *asktest.Request) { r.Answer(tt.data, tt.err) }}, 1)
 				results := newTold(t)
 				a.Authenticate([]byte("secret-token"), Facts{Connection: "c7"}, false, results.done("one"))
 				synctest.Wait()
@@ -112,7 +113,7 @@ func TestOutcomes(t *testing.T) {
 
 func TestTimeoutIsExact(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a, _ := newAuth(&fakeBus{}, 1)
+		a, _ := newAuth(&asktest.Bus{}, 1)
 		results := newTold(t)
 		a.Authenticate([]byte("x"), Facts{}, false, results.done("one"))
 		time.Sleep(4*time.Second - time.Millisecond)
@@ -126,7 +127,7 @@ func TestTimeoutIsExact(t *testing.T) {
 
 func TestLogSaysWhatIsWrongAndNotThePayload(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a, log := newAuth(replying(`{"success":true,"user_id":1.5,"name":"private"}`), 1)
+		a, log := newAuth(asktest.Replying(`{"success":true,"user_id":1.5,"name":"private"}`), 1)
 		a.Authenticate([]byte("x"), Facts{}, false, newTold(t).done("one"))
 		synctest.Wait()
 		if line := log.String(); !strings.Contains(line, "user_id: it is a number, but not an integer") || strings.Contains(line, "private") {
@@ -137,7 +138,7 @@ func TestLogSaysWhatIsWrongAndNotThePayload(t *testing.T) {
 
 func TestADeadBackendDoesNotFloodTheLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a, log := newAuth(&fakeBus{reply: func(r *sentRequest) { r.answer("", bus.ErrUnavailable) }}, 512)
+		a, log := newAuth(&asktest.Bus{Reply: func(r *asktest.Request) { r.Answer("", bus.ErrUnavailable) }}, 512)
 		for range 3 {
 			for range 1000 {
 				a.Authenticate([]byte("x"), Facts{}, false, func(Result) {})

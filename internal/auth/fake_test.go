@@ -7,70 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go"
-
-	"belfry/internal/bus"
 	"belfry/internal/config"
 )
-
-// A fakeBus is a backend in memory. It keeps to bus.Bus's contract: done is
-// called once, on another goroutine, or never after cancel returned true.
-type fakeBus struct {
-	mu    sync.Mutex
-	sent  []*sentRequest
-	reply func(*sentRequest) // called for each request; nil leaves it unanswered
-}
-
-type sentRequest struct {
-	msg     *nats.Msg
-	timeout time.Duration
-	once    sync.Once
-	done    func(*nats.Msg, error)
-	timer   *time.Timer
-}
-
-// answer ends a request that is not over yet.
-func (r *sentRequest) answer(data string, err error) (won bool) {
-	r.once.Do(func() {
-		won = true
-		r.timer.Stop()
-		go r.done(&nats.Msg{Data: []byte(data)}, err)
-	})
-	return won
-}
-
-func (b *fakeBus) Request(msg *nats.Msg, timeout time.Duration, done func(*nats.Msg, error)) func() bool {
-	r := &sentRequest{msg: msg, timeout: timeout, done: done}
-	r.timer = time.AfterFunc(timeout, func() { r.once.Do(func() { done(nil, bus.ErrTimeout) }) })
-	b.mu.Lock()
-	b.sent = append(b.sent, r)
-	reply := b.reply
-	b.mu.Unlock()
-	if reply != nil {
-		reply(r)
-	}
-	return func() (won bool) {
-		r.once.Do(func() { won = true; r.timer.Stop() })
-		return won
-	}
-}
-
-func (b *fakeBus) count() int {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return len(b.sent)
-}
-
-func (b *fakeBus) at(i int) *sentRequest {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.sent[i]
-}
-
-// replying makes a bus whose backend answers every request with data.
-func replying(data string) *fakeBus {
-	return &fakeBus{reply: func(r *sentRequest) { r.answer(data, nil) }}
-}
 
 // A logBook is a log to be read by a test.
 type logBook struct {

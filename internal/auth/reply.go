@@ -1,19 +1,17 @@
 package auth
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
 
+	"belfry/internal/ask"
 	"belfry/internal/subject"
 )
-
-// maxReply bounds a reply, in bytes. All of it goes on to the client.
-const maxReply = 64 << 10
 
 // A reply is what a backend's bytes say.
 type reply struct {
@@ -21,73 +19,47 @@ type reply struct {
 	user      string
 	expiresIn time.Duration // 0 is never
 	cacheFor  time.Duration // 0 is not at all
+	channels  []string      // nil is none
+	start     string        // "" is not said
 }
 
-// A fields is a JSON object with its keys as they were written: encoding/json
-// would let "Success" pass for "success" in a struct.
-type fields map[string]json.RawMessage
-
-// parse reads a reply. The rules:
+// parse reads a reply. The rules, beside those of ask.Parse:
 //
-//   - it is one JSON object in UTF-8, of at most 64 KiB; a key that comes twice
-//     counts as it came last; unknown keys are nobody's concern
-//   - success is true or false; of a refusal nothing else is looked at
+//   - of a refusal nothing else is looked at
 //   - user_id is a string that a subject can carry (subject.EncodeUser), or an
 //     integer of at most 2^53 either way, which is its digits. A number counts by
 //     its value, as it did in the original: 1.0 and 1e0 are 1, and 1.5 is an error
-//   - expires_in is a number above 0, cache_for one of at least 0: seconds,
-//     fractions allowed. null is neither: a backend that lost its number must
-//     not make an identity that lasts for ever
-//   - channels is a list of strings; start is "cursor", "now" or "all"; info is
-//     any value. They are checked and not used yet
+//   - expires_in is a number above 0, cache_for one of at least 0: seconds
+//   - channels is a list of channels' names, or "#" and a user id
+//     (subject.CheckChannel). They are no patterns: a part "*" or ">" is an error,
+//     and not a name that nobody meant
+//   - start is "cursor", "now" or "all"
+//   - info is any value; it is not used yet
 //
 // An error names the key and what is wrong with it, never the value.
 func parse(data []byte) (reply, error) {
-	f, err := object(data)
-	if err != nil {
-		return reply{}, err
+	o, success, err := ask.Parse(data)
+	r := reply{success: success}
+	if err != nil || !success {
+		return r, err
 	}
-	var r reply
-	switch string(f["success"]) {
-	case "true":
-		r.success = true
-	case "false":
-		return r, nil
-	case "":
-		return r, errors.New("it has no success")
-	default:
-		return r, errors.New("success is neither true nor false")
-	}
-	if r.user, err = userID(f["user_id"]); err != nil {
+	if r.user, err = userID(o["user_id"]); err != nil {
 		return r, fmt.Errorf("user_id: %w", err)
 	}
-	if r.expiresIn, err = f.seconds("expires_in"); err != nil {
+	if r.expiresIn, err = o.Seconds("expires_in"); err != nil {
 		return r, err
 	}
-	if _, given := f["expires_in"]; given && r.expiresIn == 0 {
+	if _, given := o["expires_in"]; given && r.expiresIn == 0 {
 		return r, errors.New("expires_in is not above 0")
 	}
-	if r.cacheFor, err = f.seconds("cache_for"); err != nil {
+	if r.cacheFor, err = o.Seconds("cache_for"); err != nil {
 		return r, err
 	}
-	return r, f.checkUnused()
-}
-
-func object(data []byte) (fields, error) {
-	var f fields
-	switch {
-	case len(data) > maxReply:
-		return nil, fmt.Errorf("it has %d bytes, at most %d are allowed", len(data), maxReply)
-	case !utf8.Valid(data): // encoding/json would let it pass
-		return nil, errors.New("it is not UTF-8")
-	case !json.Valid(data):
-		return nil, errors.New("it is not JSON")
-	case json.Unmarshal(data, &f) != nil || f == nil:
-		return nil, errors.New("it is not a JSON object")
-	case f["success"] == nil && f["stream"] != nil && f["seq"] != nil:
-		return nil, errors.New("it is a stream's ack: a JetStream stream captures the authentication subject and answers in the backend's place")
+	if r.channels, err = channels(o["channels"]); err != nil {
+		return r, err
 	}
-	return f, nil
+	r.start, err = start(o["start"])
+	return r, err
 }
 
 func userID(raw json.RawMessage) (string, error) {
@@ -111,47 +83,55 @@ func userID(raw json.RawMessage) (string, error) {
 	return id, err
 }
 
-// maxSeconds is a hundred years: beyond it a Duration would overflow.
-const maxSeconds = 100 * 365 * 24 * 3600
-
-// seconds reads a number of seconds, at least 0; 0 where there is none.
-func (f fields) seconds(name string) (time.Duration, error) {
-	raw, given := f[name]
-	if !given {
-		return 0, nil
+func channels(raw json.RawMessage) ([]string, error) {
+	if raw == nil {
+		return nil, nil
 	}
-	var s float64
-	if bytes.Equal(raw, []byte("null")) || json.Unmarshal(raw, &s) != nil {
-		return 0, fmt.Errorf("%s is not a number of seconds", name)
+	var list []*string // a null is not a name
+	if err := json.Unmarshal(raw, &list); err != nil || list == nil {
+		return nil, errors.New("channels is not a list of strings")
 	}
-	if s < 0 {
-		return 0, fmt.Errorf("%s is below 0", name)
+	var names []string
+	for i, name := range list {
+		switch {
+		case name == nil:
+			return nil, errors.New("channels is not a list of strings")
+		case strings.ContainsRune(*name, utf8.RuneError):
+			return nil, fmt.Errorf("channels: item %d has a character that is none", i+1)
+		case isPattern(*name):
+			return nil, fmt.Errorf("channels: item %d is a pattern, and must be a channel's name", i+1)
+		case subject.CheckChannel(*name) != nil:
+			return nil, fmt.Errorf(`channels: item %d is not a channel: a name, or "#" and a user id, of at most %d bytes in a subject`, i+1, subject.MaxID)
+		}
+		names = append(names, *name)
 	}
-	return time.Duration(min(s, maxSeconds) * float64(time.Second)), nil
+	slices.Sort(names)
+	return slices.Compact(names), nil
 }
 
-// checkUnused checks what later versions will use, so that a backend that is
-// wrong today does not fail on the day of an upgrade.
-func (f fields) checkUnused() error {
-	if raw, given := f["channels"]; given {
-		var names []*string // a null is not a name
-		if err := json.Unmarshal(raw, &names); err != nil || names == nil {
-			return errors.New("channels is not a list of strings")
-		}
-		for _, name := range names {
-			if name == nil {
-				return errors.New("channels is not a list of strings")
-			}
+// isPattern tells whether a name has a part that stands for others in NATS, and
+// in channels.public.
+func isPattern(name string) bool {
+	for part := range strings.SplitSeq(name, ".") {
+		if part == "*" || part == ">" {
+			return true
 		}
 	}
-	if raw, given := f["start"]; given {
-		switch string(raw) {
-		case `"cursor"`, `"now"`, `"all"`:
-		default:
-			return errors.New(`start is not "cursor", "now" or "all"`)
-		}
+	return false
+}
+
+func start(raw json.RawMessage) (string, error) {
+	switch string(raw) {
+	case "":
+		return "", nil
+	case `"cursor"`:
+		return "cursor", nil
+	case `"now"`:
+		return "now", nil
+	case `"all"`:
+		return "all", nil
 	}
-	return nil
+	return "", errors.New(`start is not "cursor", "now" or "all"`)
 }
 
 // result is the reply as the client and the dialect see it.
@@ -159,10 +139,20 @@ func (r reply) result(data []byte, now time.Time) Result {
 	result := Result{Outcome: Refused, Reply: data}
 	if r.success {
 		result.Outcome = Accepted
-		result.Identity.User = r.user
+		result.Identity = Identity{User: r.user, Channels: r.channels, Start: r.start}
 		if r.expiresIn > 0 {
 			result.Identity.ExpiresAt = now.Add(r.expiresIn)
 		}
 	}
 	return result
+}
+
+// until is how long it may be remembered: never longer than the identity
+// lasts. A refusal, or no cache_for, takes back what was remembered.
+func (r reply) until(result Result, now time.Time) time.Time {
+	until := now.Add(r.cacheFor)
+	if end := result.Identity.ExpiresAt; !end.IsZero() && end.Before(until) {
+		until = end
+	}
+	return until
 }

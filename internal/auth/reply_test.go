@@ -2,9 +2,12 @@ package auth
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"belfry/internal/ask"
 )
 
 func TestParseAccepts(t *testing.T) {
@@ -59,7 +62,7 @@ func TestParseRejects(t *testing.T) {
 		{"\ufeff" + `{"success":true,"user_id":1}`, "not JSON"},
 		{`{"success":true,"user_id":1}{}`, "not JSON"},
 		{"{\"success\":true,\"user_id\":\"\xff\"}", "not UTF-8"},
-		{`{"success":false,"user_id":"` + strings.Repeat("x", maxReply) + `"}`, "at most 65536"},
+		{`{"success":false,"user_id":"` + strings.Repeat("x", ask.MaxReply) + `"}`, "at most 65536"},
 		{`null`, "not a JSON object"},
 		{`true`, "not a JSON object"},
 		{`[]`, "not a JSON object"},
@@ -101,6 +104,14 @@ func TestParseRejects(t *testing.T) {
 		{ok + `"channels":[1]}`, "channels is not"},
 		{ok + `"channels":[null]}`, "channels is not"},
 		{ok + `"channels":null}`, "channels is not"},
+		{ok + `"channels":["a",""]}`, "channels: item 2"},
+		{ok + `"channels":["a..b"]}`, "channels: item 1"},
+		{ok + `"channels":["#"]}`, "channels: item 1"},
+		{ok + `"channels":["\ud800"]}`, "a character that is none"},
+		{ok + `"channels":["orders.*"]}`, "a pattern"},
+		{ok + `"channels":["orders.>"]}`, "a pattern"},
+		{ok + `"channels":["` + strings.Repeat("x", 129) + `"]}`, "at most 128"},
+		{ok + `"start":null}`, "start is not"},
 		{ok + `"start":"later"}`, "start is not"},
 		{ok + `"start":0}`, "start is not"},
 	} {
@@ -119,7 +130,7 @@ func TestParseTimes(t *testing.T) {
 		{"60", time.Minute},
 		{"0.5", 500 * time.Millisecond},
 		{"1e3", 1000 * time.Second},
-		{"1e300", maxSeconds * time.Second},
+		{"1e300", 100 * 365 * 24 * time.Hour},
 	} {
 		r, err := parse(fmt.Appendf(nil, `{"success":true,"user_id":1,"expires_in":%s,"cache_for":%s}`, tt.number, tt.number))
 		if err != nil || r.expiresIn != tt.want || r.cacheFor != tt.want {
@@ -128,6 +139,31 @@ func TestParseTimes(t *testing.T) {
 	}
 	if r, err := parse([]byte(`{"success":true,"user_id":1,"cache_for":0}`)); err != nil || r.cacheFor != 0 {
 		t.Errorf("cache_for 0: got %+v, %v", r, err)
+	}
+}
+
+func TestChannelsAndStart(t *testing.T) {
+	for _, tt := range []struct {
+		extras   string
+		channels []string
+		start    string
+	}{
+		{``, nil, ""},
+		{`,"channels":[]`, nil, ""},
+		{`,"channels":["orders.eu","#43","chat:7","orders.eu","a b"],"start":"all"`, []string{"#43", "a b", "chat:7", "orders.eu"}, "all"},
+		{`,"start":"now"`, nil, "now"},
+		{`,"start":"cursor"`, nil, "cursor"},
+	} {
+		data := []byte(`{"success":true,"user_id":1` + tt.extras + `}`)
+		r, err := parse(data)
+		if err != nil {
+			t.Errorf("%s: %v", data, err)
+			continue
+		}
+		id := r.result(data, time.Now()).Identity
+		if !slices.Equal(id.Channels, tt.channels) || (id.Channels == nil) != (tt.channels == nil) || id.Start != tt.start {
+			t.Errorf("%s: got %+v", data, id)
+		}
 	}
 }
 

@@ -15,6 +15,7 @@ func (l *loading) check() {
 	l.checkExposure()
 	l.checkPublic()
 	l.checkChannels()
+	l.checkReplay()
 	l.checkNATS()
 	l.checkCredentials()
 	l.checkStreams()

@@ -63,6 +63,24 @@ func checkPattern(pattern string) error {
 	return err
 }
 
+// checkReplay judges where clients start. The delivered cursor covers the
+// personal channel only.
+func (l *loading) checkReplay() {
+	if v := l.Options.Replay.Start; !slices.Contains([]string{"cursor", "now", "all"}, v) {
+		l.mistake("replay.start", fmt.Sprintf("is %q", v), "write cursor, now or all")
+	}
+	switch v := l.Options.Replay.StartChannels; v {
+	case "now", "all":
+	case "cursor":
+		l.mistake("replay.start_channels", "is cursor, and Belfry keeps a cursor for users' personal channels only", "write now or all")
+	default:
+		l.mistake("replay.start_channels", fmt.Sprintf("is %q", v), "write now or all")
+	}
+	if !l.Options.Durable {
+		l.onlyDurable("replay.start", "replay.start_channels")
+	}
+}
+
 func (l *loading) checkLog() {
 	if f := l.Options.Log.Format; f != "text" && f != "json" {
 		l.mistake("log.format", fmt.Sprintf("is %q", f), "write text or json")

@@ -40,27 +40,60 @@ func (l *loading) onlyDurable(names ...string) {
 // ownTokens are the first tokens of Belfry's other subjects.
 var ownTokens = []string{"channel", "live", "authorization", "rpc", "send", "event", "belfry", "_INBOX"}
 
+// A named is a subject that can be renamed.
+type named struct {
+	key, subject string
+	below        bool // subjects stand below it, behind a dot
+	beside       bool // and beside it: behind "_" and without a further dot
+}
+
 func (l *loading) checkSubjects() {
-	auth, notification := l.Options.Subjects.Authentication, l.Options.Subjects.Notification
-	okAuth := l.checkSubject("subjects.authentication", auth)
-	okNotification := l.checkSubject("subjects.notification", notification)
-	if !okAuth || !okNotification {
-		return
+	s := l.Options.Subjects
+	all := []named{
+		{key: "subjects.authentication", subject: s.Authentication},
+		{key: "subjects.authorization", subject: s.Authorization},
+		{key: "subjects.notification", subject: s.Notification, below: true, beside: true},
+		{key: "subjects.channel", subject: s.Channel, below: true},
+		{key: "subjects.live", subject: s.Live, below: true},
 	}
-	// Below it stand the users; beside it, behind "_", the legacy names.
-	rest, below := strings.CutPrefix(auth, notification)
-	if below && (rest == "" || rest[0] == '.' || rest[0] == '_' && !strings.Contains(rest, ".")) || strings.HasPrefix(notification, auth+".") {
-		l.mistake("subjects.authentication", fmt.Sprintf("is %q, which a user's notifications on %q.<user> or %q_<user> could meet", auth, notification, notification),
-			"take two names that don't begin alike", "subjects.notification")
+	right := all[:0]
+	for _, n := range all {
+		if l.checkSubject(n.key, n.subject) {
+			right = append(right, n)
+		}
+	}
+	for i, n := range right {
+		for _, other := range right[i+1:] {
+			if n.meets(other) || other.meets(n) {
+				l.mistake(n.key, fmt.Sprintf("is %q, and %s is %q: one message could belong to both", n.subject, other.key, other.subject),
+					"take two names that don't begin alike", other.key)
+			}
+		}
 	}
 }
 
+// meets tells whether a subject of other's could be one of n's.
+func (n named) meets(other named) bool {
+	rest, begins := strings.CutPrefix(other.subject, n.subject)
+	switch {
+	case !begins:
+		return false
+	case rest == "":
+		return true
+	case rest[0] == '.':
+		return n.below || other.below // the latter would not meet, but mislead
+	}
+	return n.beside && !other.below && rest[0] == '_' && !strings.Contains(rest, ".")
+}
+
+// checkSubject checks one by itself. Belfry's own tokens are for their own
+// places: a backend that knows the defaults must not be misled.
 func (l *loading) checkSubject(key, s string) bool {
 	first, _, _ := strings.Cut(s, ".")
 	switch {
 	case !plainSubject(s):
 		l.mistake(key, fmt.Sprintf("is %q, not a subject", s), "write letters, digits, _ and - with dots between, as authentication or shop.auth")
-	case slices.Contains(ownTokens, first):
+	case slices.Contains(ownTokens, first) && key != "subjects."+first:
 		l.mistake(key, fmt.Sprintf("is %q, and %q begins subjects of Belfry's own", s, first), "begin it with another word")
 	default:
 		return true

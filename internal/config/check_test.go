@@ -64,11 +64,22 @@ func TestMistakes(t *testing.T) {
 		{set{"stream.max_bytes": "3GiB"}, "stream.max_bytes", "nats.max_store"},
 		{set{"subjects.authentication": "a.*"}, "subjects.authentication", "not a subject"},
 		{set{"subjects.authentication": "rpc.auth"}, "subjects.authentication", "Belfry's own"},
-		{set{"subjects.authentication": "notification"}, "subjects.authentication", "could meet"},
-		{set{"subjects.authentication": "notification.auth"}, "subjects.authentication", "could meet"},
-		{set{"subjects.authentication": "notification_auth"}, "subjects.authentication", "could meet"},
-		{set{"subjects.notification": "authentication.notify"}, "subjects.authentication", "could meet"},
+		{set{"subjects.authentication": "notification"}, "subjects.authentication", "could belong"},
+		{set{"subjects.authentication": "notification.auth"}, "subjects.authentication", "could belong"},
+		{set{"subjects.authentication": "notification_auth"}, "subjects.authentication", "could belong"},
+		{set{"subjects.notification": "authentication.notify"}, "subjects.authentication", "could belong"},
 		{set{"subjects.notification": "channel"}, "subjects.notification", "Belfry's own"},
+		{set{"subjects.channel": "live"}, "subjects.channel", "Belfry's own"},
+		{set{"subjects.live": "tick.*"}, "subjects.live", "not a subject"},
+		{set{"subjects.authorization": "authentication"}, "subjects.authentication", "could belong"},
+		{set{"subjects.authorization": "notification_may"}, "subjects.authorization", "could belong"},
+		{set{"subjects.channel": "notification.topic"}, "subjects.notification", "could belong"},
+		{set{"subjects.channel": "notification"}, "subjects.notification", "could belong"},
+		{set{"subjects.live": "channel.live"}, "subjects.live", "Belfry's own"},
+		{set{"subjects.channel": "topic", "subjects.live": "topic.live"}, "subjects.channel", "could belong"},
+		{set{"replay.start": "yesterday"}, "replay.start", "cursor, now or all"},
+		{set{"replay.start_channels": "cursor"}, "replay.start_channels", "personal channels only"},
+		{set{"replay.start_channels": ""}, "replay.start_channels", "now or all"},
 		{set{"auth.timeout": "2m"}, "auth.timeout", "10ms to 1m"},
 		{set{"auth.concurrent": "0"}, "auth.concurrent", "1 to 65536"},
 		{set{"limits.connections": "-1"}, "limits.connections", "1 to"},
@@ -99,6 +110,8 @@ func TestValid(t *testing.T) {
 		{"nats.url": "ws://a,wss://b/path"},
 		{"subjects.authentication": "shop.auth", "subjects.notification": "shop.notify"},
 		{"subjects.notification": "notify", "subjects.authentication": "notification"},
+		{"subjects.channel": "notification_x", "subjects.live": "live.tick", "subjects.authorization": "authentication.may"},
+		{"replay.start": "all", "replay.start_channels": "all"},
 		{"channels.public": "news,chat:7,orders.*,*.eu"},
 		{"nats.sync_interval": "always", "limits.connections": "auto", "stream.replicas": "auto", "drain": "0s", "drain_delay": "0s"},
 	} {
@@ -109,13 +122,14 @@ func TestValid(t *testing.T) {
 }
 
 func TestWarnings(t *testing.T) {
-	got, err := Load("", nil, map[string]string{"nats.url": "nats://a:4222", "nats.sync_interval": "always", "durable": "false", "stream.max_age": "1d"})
+	got, err := Load("", nil, map[string]string{"nats.url": "nats://a:4222", "nats.sync_interval": "always", "durable": "false", "stream.max_age": "1d", "replay.start": "now"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	expect(t, got.Warnings, "nats.sync_interval", "no effect")
 	expect(t, got.Warnings, "stream.max_age", "durable is false")
-	if len(got.Warnings) != 2 {
+	expect(t, got.Warnings, "replay.start", "durable is false")
+	if len(got.Warnings) != 3 {
 		t.Errorf("warnings: %v", got.Warnings)
 	}
 }

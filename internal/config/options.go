@@ -30,6 +30,7 @@ type Options struct {
 	Replay         Replay         `key:"replay"`
 	Channels       Channels       `key:"channels"`
 	MessageChannel MessageChannel `key:"messagechannel"`
+	EventSource    EventSource    `key:"eventsource"`
 	API            API            `key:"api"`
 	Metrics        Metrics        `key:"metrics"`
 	Log            Log            `key:"log"`
@@ -95,7 +96,10 @@ type Stream struct {
 
 type Subjects struct {
 	Authentication string `key:"authentication"`
+	Authorization  string `key:"authorization"`
 	Notification   string `key:"notification"`
+	Channel        string `key:"channel"`
+	Live           string `key:"live"`
 }
 
 type Auth struct {
@@ -110,6 +114,11 @@ type Limits struct {
 
 type Replay struct {
 	Max int `key:"max"`
+	// Start is where a client without a position starts on its user's personal
+	// channel: cursor, now or all.
+	Start string `key:"start"`
+	// StartChannels is the same for other channels: now or all.
+	StartChannels string `key:"start_channels"`
 }
 
 type Channels struct {
@@ -118,6 +127,14 @@ type Channels struct {
 
 type MessageChannel struct {
 	Legacy bool `key:"legacy"`
+}
+
+// EventSource is the dialect on /events.
+type EventSource struct {
+	// Heartbeat is how often each connection is told its position.
+	Heartbeat time.Duration `key:"heartbeat" reload:"true"`
+	// Retry is about how long a client waits before it comes back.
+	Retry time.Duration `key:"retry" reload:"true"`
 }
 
 type API struct {
@@ -143,14 +160,21 @@ func Default() Options {
 			SyncInterval: SyncInterval(2 * time.Minute),
 			MaxStore:     4 << 30,
 		},
-		Data:           "belfry-data",
-		Durable:        true,
-		Stream:         Stream{Manage: "create", MaxAge: 30 * 24 * time.Hour, MaxBytes: 1 << 30},
-		Subjects:       Subjects{Authentication: "authentication", Notification: "notification"},
+		Data:    "belfry-data",
+		Durable: true,
+		Stream:  Stream{Manage: "create", MaxAge: 30 * 24 * time.Hour, MaxBytes: 1 << 30},
+		Subjects: Subjects{
+			Authentication: "authentication",
+			Authorization:  "authorization",
+			Notification:   "notification",
+			Channel:        "channel",
+			Live:           "live",
+		},
 		Auth:           Auth{Timeout: 4 * time.Second, Concurrent: 512},
 		Limits:         Limits{Queue: 1 << 20},
-		Replay:         Replay{Max: 500},
+		Replay:         Replay{Max: 500, Start: "cursor", StartChannels: "now"},
 		MessageChannel: MessageChannel{Legacy: true},
+		EventSource:    EventSource{Heartbeat: 25 * time.Second, Retry: 2 * time.Second},
 		Log:            Log{Format: "text", Level: "info"},
 		DrainDelay:     5 * time.Second,
 		Drain:          30 * time.Second,

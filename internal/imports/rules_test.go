@@ -28,7 +28,7 @@ const anything = "*"
 
 // leaves import none of ours but what leafExceptions names, and every room may
 // import them.
-var leaves = []string{"internal/config", "internal/position", "internal/reason", "internal/subject"}
+var leaves = []string{"internal/access", "internal/config", "internal/position", "internal/reason", "internal/subject"}
 
 // A leaf that needs another one: config checks the prefix that subject spells.
 var leafExceptions = map[string][]string{"internal/config": {"internal/subject"}}
@@ -48,6 +48,8 @@ var rooms = []room{
 		why: "backend asks over the bus what else there is to ask, and knows no connection"},
 	{name: "internal/journal", may: []string{"internal/bus", "internal/hub"}, nats: true,
 		why: "journal carries what is stored from NATS to the hub, and what the hub needs of it is an interface of the hub's"},
+	{name: "internal/api", may: []string{"internal/hub", "internal/journal", "internal/auth", "internal/backend"},
+		why: "api is what servers ask of a gateway over HTTP, done by the rooms behind it"},
 	{name: "internal/live", may: []string{"internal/bus", "internal/hub"}, nats: true,
 		why: "live carries publications from NATS to the hub"},
 	{name: "internal/bus", nats: true,

@@ -1,12 +1,14 @@
 // Package live feeds the hub from core NATS: what is published now, for the
 // connections that are there now.
 //
-// Two kinds of subject come in. `notification.<user>` is read with one wildcard
-// subscription. `notification_<user>`, the original system's naming, is no NATS
-// wildcard, so each user who is connected through a dialect that knows it has a
-// subscription of its own. All of them share one channel and one goroutine,
-// which hands everything that waits to the hub as one batch: a subscription
-// costs about 1 KB, and no goroutine.
+// `live.<name>` is read with one wildcard subscription. `notification_<user>`,
+// the original system's naming, is no NATS wildcard, so each user who is
+// connected through a dialect that knows it has a subscription of its own.
+// `notification.<user>` and `channel.<name>` are stored, and the journal
+// delivers them; only where nothing is stored are they read here too, with a
+// wildcard each. All of them share one channel and one goroutine, which hands
+// everything that waits to the hub as one batch: a subscription costs about
+// 1 KB, and no goroutine.
 package live
 
 import (
@@ -34,7 +36,21 @@ const (
 const (
 	Notification = "notification" // notification.<user>
 	Legacy       = "legacy"       // notification_<user>
+	Live         = "live"         // live.<name>
+	Channel      = "channel"      // channel.<name>
 )
+
+type source uint8
+
+const (
+	notification source = iota
+	legacy
+	live
+	other
+	sources
+)
+
+var sourceNames = [sources]string{notification: Notification, legacy: Legacy, live: Live, other: Channel}
 
 // A Hub takes what came in. It does not keep the slice. hub.Hub is one.
 type Hub interface {
@@ -56,20 +72,19 @@ type Feed struct {
 	spell spelling
 	batch []hub.Publication // the goroutine's, used again and again
 
-	notifications atomic.Uint64
-	legacy        atomic.Uint64
-	misspelled    atomic.Uint64
+	counts     [sources]atomic.Uint64
+	misspelled atomic.Uint64
 
 	// mu guards the following. It is held while a subscription is made or
 	// ended, which only fills the NATS client's buffer.
 	mu     sync.Mutex
 	closed bool
-	users  *nats.Subscription // nil before Start
+	wild   []*nats.Subscription // nil before Start
 	follow map[string]*followed
 	drops  drops
 }
 
-// New makes a feed that hands on nothing until Start or Follow.
+// New makes a feed that hands on nothing until Start, StartLive or Follow.
 func New(nc *nats.Conn, names subject.Names, h Hub, log *slog.Logger) *Feed {
 	f := newFeed(nc, names, h, log, waiting)
 	go f.run()
@@ -87,19 +102,35 @@ func newFeed(nc *nats.Conn, names subject.Names, h Hub, log *slog.Logger, waitin
 	}
 }
 
-// Start subscribes to every user's personal channel. A second call does
+// StartLive subscribes to what is never stored: what a gateway needs whose
+// journal delivers the rest. A second call, or one after Start, does nothing.
+func (f *Feed) StartLive() error { return f.start(f.names.AllLive()) }
+
+// Start subscribes to everything that is published for channels: what a gateway
+// needs that stores nothing. A second call, or one after StartLive, does
 // nothing.
 func (f *Feed) Start() error {
+	return f.start(f.names.AllLive(), f.names.Users(), f.names.AllChannels())
+}
+
+func (f *Feed) start(subjects ...string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.closed || f.users != nil {
+	if f.closed || f.wild != nil {
 		return nil
 	}
-	sub, err := f.nc.ChanSubscribe(f.names.Users(), f.in)
-	if err != nil {
-		return fmt.Errorf("subscribing to %q: %w", f.names.Users(), err)
+	var subs []*nats.Subscription
+	for _, name := range subjects {
+		sub, err := f.nc.ChanSubscribe(name, f.in)
+		if err != nil {
+			for _, made := range subs {
+				f.end(made)
+			}
+			return fmt.Errorf("subscribing to %q: %w", name, err)
+		}
+		subs = append(subs, sub)
 	}
-	f.users = sub
+	f.wild = subs
 	return nil
 }
 
@@ -118,8 +149,10 @@ func (f *Feed) Close() {
 }
 
 func (f *Feed) unsubscribe() {
-	f.end(f.users)
-	f.users = nil
+	for _, sub := range f.wild {
+		f.end(sub)
+	}
+	f.wild = nil
 	for _, one := range f.follow {
 		f.end(one.sub)
 	}

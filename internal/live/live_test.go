@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -135,6 +136,67 @@ func TestBothNamingsReachTheUsersChannelInOrder(t *testing.T) {
 	}
 }
 
+func TestLiveAndOtherChannels(t *testing.T) {
+	for _, c := range []struct {
+		stored bool // elsewhere, by a journal
+		want   []string
+		counts map[string]uint64
+	}{
+		{true, []string{"chat:7 a", "orders.a b b", "eu c", "eu i", "last x"},
+			map[string]uint64{Notification: 0, Channel: 0, Live: 5, Legacy: 0}},
+		{false, []string{"chat:7 a", "orders.a b b", "eu c", "eu d", "orders.eu.paris e", "#1 f", "eu i", "last x"},
+			map[string]uint64{Notification: 1, Channel: 2, Live: 5, Legacy: 0}},
+	} {
+		gateway, backend := natsServer(t)
+		names := subject.Default("acme")
+		names.ChannelName = "topic"
+		h := &recorder{}
+		f := New(gateway, names, h, quiet())
+		defer f.Close()
+		start := f.Start
+		if c.stored {
+			start = f.StartLive
+		}
+		if err := start(); err != nil {
+			t.Fatal(err)
+		}
+		flush(t, gateway)
+
+		publish(t, backend, "acme.live.chat:7", "a")
+		publish(t, backend, "acme.live.orders.=YSBi", "b")
+		publish(t, backend, "acme.live.eu", "c")
+		publish(t, backend, "acme.topic.eu", "d")
+		publish(t, backend, "acme.topic.orders.eu.paris", "e")
+		publish(t, backend, "acme.notification.1", "f")
+		publish(t, backend, "acme.live.=IzQz", "would be #43, a personal channel")
+		publish(t, backend, "acme.live.a@b", "misspelled")
+		publish(t, backend, "live.eu", "another prefix")
+		publish(t, backend, "acme.live.eu", "i")
+		publish(t, backend, "acme.live.last", "x")
+
+		eventually(t, "the last one", func() bool {
+			got := h.all()
+			return len(got) > 0 && strings.HasPrefix(got[len(got)-1], "last ")
+		})
+		got := h.all()
+		for i := range got {
+			got[i] = strings.TrimSuffix(got[i], fmt.Sprintf(" %d", hub.Text))
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("stored %v: got %q\nwant %q", c.stored, got, c.want)
+		}
+		if s := f.Stats(); !maps.Equal(s.Publications, c.counts) || s.Misspelled != 2 {
+			t.Errorf("stored %v: stats %+v", c.stored, s)
+		}
+		if err := f.Start(); err != nil { // whatever came first counts
+			t.Fatal(err)
+		}
+		if n, want := gateway.NumSubscriptions(), map[bool]int{true: 1, false: 3}[c.stored]; n != want {
+			t.Errorf("stored %v: %d subscriptions, want %d", c.stored, n, want)
+		}
+	}
+}
+
 func TestFollowIsCounted(t *testing.T) {
 	gateway, backend := natsServer(t)
 	h := &recorder{}
@@ -189,7 +251,7 @@ func TestMisspelledSubjectsTakeBoundedMemory(t *testing.T) {
 	var logged bytes.Buffer
 	s := newSpelling(subject.Default(""), slog.New(slog.NewTextHandler(&logged, nil)))
 	for i := range 3 * maxTold {
-		if _, _, err := s.user(fmt.Sprintf("notification.a@%d", i)); err == nil {
+		if _, _, err := s.read(fmt.Sprintf("notification.a@%d", i)); err == nil {
 			t.Fatal("it is not canonical")
 		}
 	}

@@ -60,17 +60,13 @@ func (f *Feed) rest() {
 }
 
 // publication reads a message. It is not ok where the subject is not the one
-// spelling of a user id.
+// spelling of a user id or a name.
 func (f *Feed) publication(m *nats.Msg) (hub.Publication, bool) {
-	user, legacy, err := f.spell.user(m.Subject)
-	switch {
-	case err != nil:
+	channel, from, err := f.spell.read(m.Subject)
+	if err != nil {
 		f.misspelled.Add(1)
 		return hub.Publication{}, false
-	case legacy:
-		f.legacy.Add(1)
-	default:
-		f.notifications.Add(1)
 	}
-	return hub.Publication{Channel: "#" + user, Payload: m.Data, Class: hub.Classify(m.Data)}, true
+	f.counts[from].Add(1)
+	return hub.Publication{Channel: channel, Payload: m.Data, Class: hub.Classify(m.Data)}, true
 }

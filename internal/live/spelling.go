@@ -10,32 +10,53 @@ import (
 // maxTold bounds the memory for what has been logged once.
 const maxTold = 1024
 
-// A spelling reads user ids from subjects and says once for each subject where
-// one is spelled in another way than the canonical. Only the feed's goroutine
-// uses it.
+// A spelling reads channels from subjects and says once for each subject where
+// an id or a name is spelled in another way than the canonical. Only the feed's
+// goroutine uses it.
 type spelling struct {
-	durable string // what stands before a user in notification.<user>
-	legacy  string // and in notification_<user>
-	log     *slog.Logger
-	told    map[string]struct{}
+	// What stands before a user or a name, by source.
+	notification, legacy, live, channel string
+
+	log  *slog.Logger
+	told map[string]struct{}
 }
 
 func newSpelling(names subject.Names, log *slog.Logger) spelling {
-	stem := strings.TrimSuffix(names.Users(), ".*")
-	return spelling{durable: stem + ".", legacy: stem + "_", log: log, told: make(map[string]struct{})}
+	user := strings.TrimSuffix(names.Users(), ".*")
+	return spelling{
+		notification: user + ".",
+		legacy:       user + "_",
+		live:         strings.TrimSuffix(names.AllLive(), ">"),
+		channel:      strings.TrimSuffix(names.AllChannels(), ">"),
+		log:          log,
+		told:         make(map[string]struct{}),
+	}
 }
 
-// user returns the user id in a subject.
-func (s *spelling) user(subj string) (user string, legacy bool, err error) {
-	token, durable := strings.CutPrefix(subj, s.durable)
-	if !durable {
-		token = strings.TrimPrefix(subj, s.legacy)
+// read returns the channel that a subject stands for, and the source.
+func (s *spelling) read(subj string) (channel string, from source, err error) {
+	if token, ok := strings.CutPrefix(subj, s.notification); ok {
+		channel, err = personal(token)
+		from = notification
+	} else if tokens, ok := strings.CutPrefix(subj, s.live); ok {
+		channel, err = subject.DecodeName(tokens)
+		from = live
+	} else if tokens, ok := strings.CutPrefix(subj, s.channel); ok {
+		channel, err = subject.DecodeName(tokens)
+		from = other
+	} else {
+		channel, err = personal(strings.TrimPrefix(subj, s.legacy))
+		from = legacy
 	}
-	user, err = subject.DecodeUser(token)
 	if err != nil {
 		s.tell(subj, err)
 	}
-	return user, !durable, err
+	return channel, from, err
+}
+
+func personal(token string) (string, error) {
+	user, err := subject.DecodeUser(token)
+	return "#" + user, err
 }
 
 // tell logs a subject the first time that it is seen, the first maxTold of
@@ -49,5 +70,5 @@ func (s *spelling) tell(subj string, err error) {
 		s.log.Warn("further subjects that are not canonical are only counted", "logged", maxTold)
 		return
 	}
-	s.log.Warn("a message is not delivered: its subject does not spell the user id as it must", "subject", subj, "err", err)
+	s.log.Warn("a message is not delivered: its subject does not spell the user id or the name as it must", "subject", subj, "err", err)
 }

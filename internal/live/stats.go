@@ -14,15 +14,16 @@ type Stats struct {
 func (f *Feed) Stats() Stats {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return Stats{
-		Publications: map[string]uint64{
-			Notification: f.notifications.Load(),
-			Legacy:       f.legacy.Load(),
-		},
-		Misspelled: f.misspelled.Load(),
-		Dropped:    f.dropped(),
-		Followed:   len(f.follow),
+	s := Stats{
+		Publications: make(map[string]uint64, sources),
+		Misspelled:   f.misspelled.Load(),
+		Dropped:      f.dropped(),
+		Followed:     len(f.follow),
 	}
+	for from, name := range sourceNames {
+		s.Publications[name] = f.counts[from].Load()
+	}
+	return s
 }
 
 // drops counts what the NATS client dropped, over subscriptions that come and
@@ -45,7 +46,10 @@ func dropsOf(sub *nats.Subscription) uint64 {
 
 // dropped adds up what was dropped and logs what is new. Call with mu held.
 func (f *Feed) dropped() uint64 {
-	n := f.drops.ended + dropsOf(f.users)
+	n := f.drops.ended
+	for _, sub := range f.wild {
+		n += dropsOf(sub)
+	}
 	for _, one := range f.follow {
 		n += dropsOf(one.sub)
 	}

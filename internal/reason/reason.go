@@ -30,6 +30,7 @@ const (
 	AuthPending     // a second token while the first is still asked about
 	OtherUser       // a second token that belongs to another user
 	Expired         // the identity's time is over and it was not renewed
+	ChannelRefused  // it may not subscribe to a channel that it asked for
 
 	// The gateway's doing.
 	Drain    // this gateway is going away, the client should come back; close code 1012
@@ -63,6 +64,7 @@ var names = [count]string{
 	AuthPending:     "auth_pending",
 	OtherUser:       "other_user",
 	Expired:         "expired",
+	ChannelRefused:  "channel_refused",
 	Drain:           "drain",
 	NotReady:        "not_ready",
 	Limit:           "limit",

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 )
 
 // MaxID is the longest id, in bytes of its encoded form.
@@ -33,11 +34,43 @@ func DecodeUser(token string) (string, error) { return decode(token, plainUser) 
 
 // EncodeName returns the subject tokens of a channel's or a method's name: its
 // parts between dots, each encoded by itself as a user id is, with ":" allowed
-// as it stands ("chat:7", "orders.eu").
-func EncodeName(name string) (string, error) { return eachPart(name, encode) }
+// as it stands ("chat:7", "orders.eu"). A name that begins with "#" is an error:
+// as a channel that is a user's personal one.
+func EncodeName(name string) (string, error) {
+	if personal(name) {
+		return "", errPersonal(name)
+	}
+	return eachPart(name, encode)
+}
 
 // DecodeName is the reverse of EncodeName.
-func DecodeName(tokens string) (string, error) { return eachPart(tokens, decode) }
+func DecodeName(tokens string) (string, error) {
+	name, err := eachPart(tokens, decode)
+	if err == nil && personal(name) {
+		return "", errPersonal(name)
+	}
+	return name, err
+}
+
+// CheckChannel says what is wrong with a channel's name as clients and backends
+// know it: "#" and a user id, or a name, in UTF-8.
+func CheckChannel(channel string) error {
+	if !utf8.ValidString(channel) { // in JSON it would become another name
+		return fmt.Errorf("%w: %q is not UTF-8", ErrID, channel)
+	}
+	if user, ok := strings.CutPrefix(channel, "#"); ok {
+		_, err := EncodeUser(user)
+		return err
+	}
+	_, err := EncodeName(channel)
+	return err
+}
+
+func personal(name string) bool { return strings.HasPrefix(name, "#") }
+
+func errPersonal(name string) error {
+	return fmt.Errorf("%w: %q begins with #, as users' personal channels do", ErrID, name)
+}
 
 func eachPart(s string, do func(string, func(byte) bool) (string, error)) (string, error) {
 	parts := strings.Split(s, ".")

@@ -61,9 +61,25 @@ func TestNameSpelling(t *testing.T) {
 			t.Errorf("DecodeName(%q) = %q, %v", got, back, err)
 		}
 	}
-	for _, name := range []string{"", ".", "a.", "a..b", strings.Repeat("ab.", 60) + "c"} {
+	if name, err := subject.DecodeName("=IzQz"); !errors.Is(err, subject.ErrID) {
+		t.Errorf("a name became %q, a user's personal channel", name)
+	}
+	for _, name := range []string{"", ".", "a.", "a..b", "#43", "#a.b", strings.Repeat("ab.", 60) + "c"} {
 		if _, err := subject.EncodeName(name); !errors.Is(err, subject.ErrID) {
 			t.Errorf("EncodeName(%q): %v", name, err)
+		}
+	}
+}
+
+func TestCheckChannel(t *testing.T) {
+	for _, good := range []string{"orders", "chat:7", "orders.eu", "ä b", "*", "#42", "#a.b@c.d", "##"} {
+		if err := subject.CheckChannel(good); err != nil {
+			t.Errorf("%q: %v", good, err)
+		}
+	}
+	for _, bad := range []string{"", "#", "a..b", ".", "a\xff", "#\xff", strings.Repeat("x", 129), "#" + strings.Repeat("x", 129)} {
+		if err := subject.CheckChannel(bad); !errors.Is(err, subject.ErrID) {
+			t.Errorf("%q: %v", bad, err)
 		}
 	}
 }
@@ -92,12 +108,20 @@ func TestNames(t *testing.T) {
 	plain, acme := subject.Default(""), subject.Default("acme")
 	user, _ := acme.User("a@b")
 	legacy, _ := acme.LegacyUser("42")
+	channel, _ := acme.Channel("orders.a b")
+	live, _ := plain.Live("chat:7")
+	renamed := plain
+	renamed.AuthorizationName, renamed.ChannelName, renamed.LiveName = "may", "shop.topic", "tick"
+	topic, _ := renamed.Channel("eu")
 	for got, want := range map[string]string{
 		plain.Auth(): "authentication", acme.Auth(): "acme.authentication",
 		user: "acme.notification.=YUBi", legacy: "acme.notification_42",
 		plain.Users(): "notification.*", acme.Users(): "acme.notification.*",
 		acme.Notifications(): "acme_BELFRY_NOTIFICATIONS", plain.Channels(): "BELFRY_CHANNELS",
-		acme.AllChannels(): "acme.channel.>",
+		acme.AllChannels(): "acme.channel.>", acme.AllLive(): "acme.live.>", acme.Authorization(): "acme.authorization",
+		channel: "acme.channel.orders.=YSBi", live: "live.chat:7",
+		topic: "shop.topic.eu", renamed.AllChannels(): "shop.topic.>", renamed.AllLive(): "tick.>",
+		strings.Join(renamed.Requests(), " "): "authentication may send rpc.>",
 	} {
 		if got != want {
 			t.Errorf("got %q, want %q", got, want)
@@ -110,6 +134,43 @@ func TestNames(t *testing.T) {
 		if id, err := acme.UserOf(other); !errors.Is(err, subject.ErrID) {
 			t.Errorf("UserOf(%q) = %q, %v", other, id, err)
 		}
+	}
+}
+
+func TestNamesInSubjects(t *testing.T) {
+	acme := subject.Default("acme")
+	if name, err := acme.ChannelOf("acme.channel.orders.=YSBi"); err != nil || name != "orders.a b" {
+		t.Errorf("ChannelOf: %q, %v", name, err)
+	}
+	if name, err := acme.LiveOf("acme.live.chat:7"); err != nil || name != "chat:7" {
+		t.Errorf("LiveOf: %q, %v", name, err)
+	}
+	for _, other := range []string{"acme.live.a", "channel.a", "acme.channel", "acme.channel.a@b", "acme.channel.=IzQz"} {
+		if name, err := acme.ChannelOf(other); !errors.Is(err, subject.ErrID) {
+			t.Errorf("ChannelOf(%q) = %q, %v", other, name, err)
+		}
+	}
+}
+
+func TestCursorKeys(t *testing.T) {
+	n := subject.Default("acme")
+	if n.Cursors() != "acme_BELFRY_CURSORS" {
+		t.Errorf("bucket %q", n.Cursors())
+	}
+	for _, c := range []struct{ user, device, want string }{
+		{"42", "", "42"}, {"42", "phone", "42.phone"}, {"a.b@c.d", "X_-1", "=YS5iQGMuZA.X_-1"},
+	} {
+		if key, err := n.Cursor(c.user, c.device); err != nil || key != c.want {
+			t.Errorf("Cursor(%q, %q) = %q, %v, want %q", c.user, c.device, key, err, c.want)
+		}
+	}
+	for _, device := range []string{"a.b", "a b", "*", "ä", strings.Repeat("x", 65)} {
+		if key, err := n.Cursor("42", device); !errors.Is(err, subject.ErrID) {
+			t.Errorf("device %q: %q, %v", device, key, err)
+		}
+	}
+	if key, err := n.Cursor("", "x"); err == nil {
+		t.Errorf("no user: %q", key)
 	}
 }
 

@@ -1,4 +1,4 @@
-package auth
+package ask
 
 import (
 	"net/netip"
@@ -14,7 +14,7 @@ type Facts struct {
 	Origin     string // of the page, as the browser says
 	UserAgent  string
 	Dialect    string
-	User       string // who the connection already is, when it renews
+	User       string // who the connection is, once that is known
 }
 
 // maxHeader bounds each header's value, in bytes: a client chooses some.
@@ -29,10 +29,10 @@ func (f Facts) Clean() Facts {
 	return f
 }
 
-// headers are what every request to a backend carries. All but Belfry-User are
+// Headers are what every request to a backend carries. All but Belfry-User are
 // always there, empty where nothing is known, so that a backend needs no
 // second case.
-func (f Facts) headers() nats.Header {
+func (f Facts) Headers() nats.Header {
 	f = f.Clean()
 	remote := ""
 	if f.Remote.IsValid() {
