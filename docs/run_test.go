@@ -73,9 +73,9 @@ func (d demo) command(ctx context.Context, snippet string) *exec.Cmd {
 }
 
 // The marked snippets run as they stand; what one publishes, a listening one
-// prints.
+// prints. Each listens to a demo of its own: one that listened before may leave
+// something to be sent again.
 func TestSnippets(t *testing.T) {
-	d := startDemo(t)
 	var listens, publishes []block
 	for _, b := range blocks(t, "sh") {
 		switch b.mark {
@@ -90,6 +90,7 @@ func TestSnippets(t *testing.T) {
 	}
 	for _, listening := range listens {
 		t.Run(listening.page, func(t *testing.T) {
+			d := startDemo(t)
 			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 			defer cancel()
 			heard := d.listen(ctx, t, listening)

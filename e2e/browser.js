@@ -49,6 +49,7 @@ export class DemoPage {
     this.page = page;
     this.gateway = gateway;
     this.said = watch(page);
+    this.before = new Map(); // by user, what had arrived before the user left
     page.setDefaultTimeout(15000);
   }
 
@@ -68,6 +69,12 @@ export class DemoPage {
 
   async state(user, state) {
     await this.page.locator(`[data-user="${user}"][data-state="${state}"]`).waitFor();
+  }
+
+  // speak chooses a user's dialect, which a page that was opened anew does not
+  // remember.
+  async speak(user, dialect) {
+    await this.card(user).locator(`[type=radio][value="${dialect}"]`).check();
   }
 
   // connect presses the button and returns once something published has
@@ -95,15 +102,42 @@ export class DemoPage {
     return this.page.locator(`#outcome[data-state="${state}"]`).textContent();
   }
 
+  // ends notes what a user has as a connection ends. By messagechannel the last
+  // of it may come again, if the gateway did not know yet that it had arrived.
+  async ends(user) {
+    this.before.set(user, new Set(await this.texts(user)));
+  }
+
+  async leave(user) {
+    await this.ends(user);
+    await this.button(`Disconnect user ${user}`).click();
+    await this.state(user, "off");
+  }
+
   // texts is what a user has received, the newest first.
   texts(user) {
     return this.card(user).locator(".list .data").allTextContents();
   }
 
+  // positions are those of the user's list, the newest first.
+  positions(user) {
+    return this.card(user).locator(".list .facts code").allTextContents();
+  }
+
+  // received waits for a text and sees to it that nothing came twice.
   async received(user, text) {
     await until(`user ${user} to receive ${text}`, async () => (await this.texts(user)).includes(text));
     const texts = await this.texts(user);
-    assert.deepEqual(texts, [...new Set(texts)], "something arrived twice");
+    const twice = texts.filter((one, i) => texts.indexOf(one) !== i && !this.before.get(user)?.has(one));
+    assert.deepEqual(twice, [], "something arrived twice");
+  }
+
+  // receivedOf waits for texts, and for one that was published behind them, and
+  // sees to it that they came in order, once. Others are not looked at.
+  async receivedOf(user, texts, last) {
+    await this.received(user, last);
+    const got = (await this.texts(user)).reverse().filter((text) => texts.includes(text));
+    assert.deepEqual(got, texts, `what user ${user} received of them`);
   }
 
   async problem(user, pattern) {

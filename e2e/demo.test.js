@@ -69,12 +69,15 @@ describe("the demo page", { timeout: 240000 }, () => {
     await demo.publish("1", "before");
     await demo.received("1", "before");
 
-    await demo.button("Disconnect user 1").click();
-    await demo.state("1", "off");
+    await demo.leave("1");
     await demo.publish("1", "while away");
-    assert.match(await demo.outcome("done"), /User 1 is not connected on this page/);
+    assert.match(await demo.outcome("done"), /User 1 is not connected on this page, and gets it on coming back/);
+    await demo.publish("1", "while away, and live only", "legacy");
+    assert.match(await demo.outcome("done"), /User 1 is not connected on this page, so it is not shown here/);
 
     await demo.connect("1");
+    await demo.received("1", "while away");
+    assert.ok(!(await demo.texts("1")).includes("while away, and live only"));
     await demo.publish("1", "after");
     await demo.received("1", "after");
     await demo.publish("1", "and the last");
@@ -131,7 +134,14 @@ describe("the demo page", { timeout: 240000 }, () => {
     await demo.button("Connect user 1").click();
     await demo.problem("1", /backend refused the token/);
     assert.deepEqual(await demo.steps("1"), ["done", "done", "failed", "", "", ""]);
+
+    await demo.speak("1", "eventsource");
+    await demo.button("Connect user 1").click();
+    await demo.problem("1", /backend refused the token/);
+    assert.deepEqual(await demo.steps("1"), ["done", "done", "failed", "", "", ""]);
     await demo.connect("2");
+    const other = demo.said.splice(0).filter((line) => !/status of 401/.test(line));
+    assert.deepEqual(other, [], "the console says more than that a token was refused");
   });
 
   // withOwn gives a test a gateway that it may break, and a page on it.
@@ -148,6 +158,7 @@ describe("the demo page", { timeout: 240000 }, () => {
   it("says that the gateway is gone, and connects again when it is back", () =>
     withOwn(async (own, page) => {
       await page.connect("1");
+      await page.ends("1");
       await own.end("SIGKILL");
       await page.problem("1", /connection to the gateway was lost/);
 
@@ -173,6 +184,22 @@ describe("the demo page", { timeout: 240000 }, () => {
       await page.problem("1", /gateway is stopping or restarting/);
       assert.equal(await ended, 0);
       assert.deepEqual(page.said, []);
+    }));
+
+  it("has the browser connect again by EventSource when the gateway was told to stop", () =>
+    withOwn(async (own, page) => {
+      await page.speak("1", "eventsource");
+      await page.connect("1");
+      assert.equal(await own.end("SIGTERM"), 0);
+      await page.state("1", "busy");
+      await page.problem("1", /The browser connects again/);
+      await own.start();
+      await page.state("1", "on");
+      assert.ok(await page.card("1").locator(".problem").isHidden());
+      await page.publish("1", "back by itself");
+      await page.received("1", "back by itself");
+      const other = page.said.filter((line) => !/ERR_CONNECTION_(REFUSED|RESET)/.test(line));
+      assert.deepEqual(other, [], "the console says more than that nobody answered");
     }));
 
   it("lets no other page publish", async () => {
@@ -204,6 +231,7 @@ describe("the demo page", { timeout: 240000 }, () => {
   it("works by keyboard and fits a phone, light and dark", async (t) => {
     const folder = await mkdtemp(join(tmpdir(), "belfry-screenshots-"));
     t.diagnostic(`screenshots in ${folder}`);
+    let order = 1000; // each is another: the last one of the page before may come again
     for (const colorScheme of ["light", "dark"]) {
       for (const [name, viewport] of [["phone", { width: 390, height: 844 }], ["desktop", { width: 1280, height: 900 }]]) {
         const own = await browser.newContext({ viewport, colorScheme, reducedMotion: "reduce" });
@@ -211,11 +239,15 @@ describe("the demo page", { timeout: 240000 }, () => {
         await page.button("Connect user 1").focus();
         await page.page.keyboard.press("Enter");
         await page.state("1", "on");
+        await page.speak("2", "eventsource");
         await page.connect("2");
+        await page.button("Away and back, user 2").click();
+        await page.card("2").locator(".tale[data-state=done]").waitFor();
+        await page.page.getByLabel("Text").fill(`Order ${++order} has arrived`);
         await page.page.getByLabel("Text").focus();
         await page.page.keyboard.press("Enter");
         await page.outcome("done");
-        await page.received("1", "Order 1001 has arrived");
+        await page.received("1", `Order ${order} has arrived`);
         const width = await page.page.evaluate(() => document.documentElement.scrollWidth);
         assert.ok(width <= viewport.width, `${name}: the page is ${width} px wide on ${viewport.width} px`);
         await page.page.screenshot({ path: join(folder, `${name}-${colorScheme}.png`), fullPage: true });

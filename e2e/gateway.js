@@ -42,7 +42,7 @@ export class Gateway {
   #child = null;
   #log = "";
   data;
-  addresses = { public: "127.0.0.1:0" };
+  addresses = { public: "127.0.0.1:0", internal: "127.0.0.1:0", nats: "127.0.0.1:0" };
 
   constructor(built) {
     this.#built = built;
@@ -56,15 +56,16 @@ export class Gateway {
     return this.#log;
   }
 
-  // start returns when the gateway is ready. A second start takes the public
-  // address of the first one, as a page that is already open expects.
+  // start returns when the gateway is ready. A second start takes the addresses
+  // of the first one, as a page that is already open and a backend expect.
   async start() {
     this.data ??= await mkdtemp(join(this.#built.folder, "data-"));
     const file = join(this.data, "addresses.json");
     await rm(file, { force: true });
+    const at = this.addresses;
     const child = spawn(
       this.#built.binary,
-      ["demo", "--public", this.addresses.public, "--internal", "127.0.0.1:0", "--nats-listen", "127.0.0.1:0", "--data", this.data],
+      ["demo", "--public", at.public, "--internal", at.internal, "--nats-listen", at.nats.replace("nats://", ""), "--data", this.data],
       { cwd: this.#built.folder, env, stdio: ["ignore", "pipe", "pipe"] },
     );
     started.add(child);

@@ -1,12 +1,14 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
+	"belfry/internal/app"
 	"belfry/internal/config"
 )
 
@@ -17,33 +19,65 @@ configuration names are looked at.
 Where all is well it lists what differs from the defaults and where it comes from
 (file and line, environment, flag). Secrets are not shown.
 
-Exit codes: 0 valid, 2 not.`
+With --connect it then connects to NATS as the gateway would, to the one configured
+or else to that of the running gateway, and tries everything that a gateway needs
+there. Each right that the user lacks is named, with the reason and a remedy. It
+stores nothing and changes nothing. A backend that listens is asked about one token
+and one channel, both called "belfry-check". It takes a few seconds, and at most 20.
+
+With --permissions it prints the rights of a gateway's and of a backend's NATS user
+for this configuration, as nats-server's configuration has them, and connects to
+nothing.
+
+Exit codes: 0 valid, 1 --connect found something missing or NATS could not be
+reached, 2 not valid.`
 
 const checkExample = `  belfry check --config /etc/belfry.yaml
   belfry check --config /etc/belfry.yaml --public :6003
+  belfry check --config /etc/belfry.yaml --connect
+  belfry check --config /etc/belfry.yaml --permissions > belfry-users.conf
   BELFRY_DRAIN=1m belfry check`
+
+type checking struct {
+	opts                 *options
+	connect, permissions bool
+}
 
 func checkCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "check",
-		Short:   "Check a configuration, without starting anything",
+		Short:   "Check a configuration, or what NATS allows, without starting anything",
 		Long:    checkLong,
 		Example: checkExample,
 		Args:    exactly(),
 	}
-	opts := addOptions(cmd)
-	cmd.RunE = func(*cobra.Command, []string) error {
-		loaded, err := opts.load()
-		if len(loaded.Warnings) > 0 {
-			fmt.Fprintln(os.Stderr, "belfry: to be considered")
-			printProblems(os.Stderr, loaded.Warnings)
-		}
-		if err != nil {
-			return err
-		}
-		return printDifferences(loaded)
-	}
+	c := &checking{opts: addOptions(cmd)}
+	cmd.Flags().BoolVar(&c.connect, "connect", false, "try on NATS what a gateway needs there")
+	cmd.Flags().BoolVar(&c.permissions, "permissions", false, "print the rights that NATS users need")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return c.run(cmd.Context()) }
 	return cmd
+}
+
+func (c *checking) run(ctx context.Context) error {
+	if c.connect && c.permissions {
+		return flagMistake("permissions", "stands beside --connect", "leave one of the two away")
+	}
+	loaded, err := c.opts.load()
+	if len(loaded.Warnings) > 0 {
+		fmt.Fprintln(os.Stderr, "belfry: to be considered")
+		printProblems(os.Stderr, loaded.Warnings)
+	}
+	switch {
+	case err != nil:
+		return err
+	case c.permissions:
+		fmt.Print(app.Permissions(loaded.Options))
+		return nil
+	}
+	if err := printDifferences(loaded); err != nil || !c.connect {
+		return err
+	}
+	return checkNATS(ctx, loaded.Options)
 }
 
 func printDifferences(loaded config.Loaded) error {

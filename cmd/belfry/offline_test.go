@@ -9,9 +9,9 @@ import (
 )
 
 func TestHelp(t *testing.T) {
-	runIn(t, nil, "--help").want(t, 0, "belfry demo", "serve", "publish", "listen", "check", "version", "Exit codes")
-	for _, name := range []string{"serve", "demo", "publish", "listen", "check", "version"} {
-		r := runIn(t, nil, name, "--help")
+	runIn(t, nil, "--help").want(t, 0, "belfry demo", "serve", "publish", "listen", "subject", "epoch", "check", "version", "Exit codes")
+	for _, name := range []string{"serve", "demo", "publish", "listen", "subject", "epoch rotate", "check", "version"} {
+		r := runIn(t, nil, append(strings.Fields(name), "--help")...)
 		r.want(t, 0, "Usage:", "Examples:", "belfry "+name)
 		for line := range strings.Lines(r.out) {
 			if len(line) > 121 {
@@ -25,7 +25,7 @@ func TestHelp(t *testing.T) {
 // An example whose flags or arguments no longer exist is a mistake: here all of
 // them, up to where they would do something.
 func TestExamplesParse(t *testing.T) {
-	for _, examples := range []string{serveExample, demoExample, publishExample, listenExample, checkExample} {
+	for _, examples := range []string{serveExample, demoExample, publishExample, listenExample, subjectExample, rotateExample, checkExample} {
 		for line := range strings.Lines(examples) {
 			line = strings.ReplaceAll(strings.TrimSpace(line), "< token.txt", "")
 			before, args, _ := strings.Cut(line, "belfry ")
@@ -56,9 +56,24 @@ func TestMistakesOnTheCommandLine(t *testing.T) {
 		{[]string{"publish"}, "USER is missing"},
 		{[]string{"publish", "", "x"}, "it is empty"},
 		{[]string{"publish", "1", "x", "--timeout", "0s"}, "--timeout"},
+		{[]string{"publish", "1", "x", "--channel", "c"}, "both USER \"1\" and --channel"},
+		{[]string{"publish", "--channel", "c"}, "DATA is missing"},
+		{[]string{"publish", "--channel", "a..b", "x"}, "--channel \"a..b\""},
+		{[]string{"publish", "1", "x", "--ttl", "1500ms"}, "--ttl"},
+		{[]string{"publish", "1", "x", "--ttl", "-1s"}, "--ttl"},
+		{[]string{"publish", "1", "x", "--id", " a"}, "--id"},
 		{[]string{"publish", "1", "x", "--timeout", "soon"}, "soon"},
 		{[]string{"publish", "1", "x", "--nats", "localhost:4222"}, "nats://host:4222"},
-		{[]string{"listen"}, "--token is missing"},
+		{[]string{"listen"}, "[user channel token]"},
+		{[]string{"listen", "--token", ""}, "--token is empty"},
+		{[]string{"listen", "--user", "1", "--token", "x"}, "token"},
+		{[]string{"listen", "--token", "x", "--since", "all"}, "since"},
+		{[]string{"listen", "--user", ""}, "USER"},
+		{[]string{"listen", "--user", "1", "--since", "yesterday"}, "not a position"},
+		{[]string{"listen", "--user", "1", "--since", "c-a-1"}, "another stream"},
+		{[]string{"subject"}, "USER is missing"},
+		{[]string{"subject", "1", "--channel", "c"}, "--channel"},
+		{[]string{"epoch", "rotate", "all"}, "notifications or channels"},
 		{[]string{"listen", "--token", "x", "--url", "http://a"}, "ws://"},
 		{[]string{"check", "--config", ""}, "--config"},
 		{[]string{"demo", "--public", ":6003"}, "other machines"},
@@ -95,10 +110,25 @@ func TestCheck(t *testing.T) {
 	}
 }
 
+func TestSubject(t *testing.T) {
+	for want, args := range map[string][]string{
+		"notification.42\n":          {"42"},
+		"notification.=YS5iQGMuZA\n": {"a.b@c.d"},
+		"acme.channel.chat:7.=IA\n":  {"--channel", "chat:7. ", "--prefix", "acme"},
+		"notification.7\n":           {"--channel", "#7"},
+	} {
+		if r := runIn(t, nil, append([]string{"subject"}, args...)...); r.out != want || r.code != 0 {
+			t.Errorf("%q: %q %s", args, r.out, r.err)
+		}
+	}
+}
+
 // What a user sees who forgot to start a gateway.
 func TestClientsAlone(t *testing.T) {
 	runIn(t, nil, "publish", "1", "hello").want(t, 1, filepath.Join("belfry-data", "addresses.json"), "belfry serve", "--data", "--nats")
 	runIn(t, nil, "listen", "--token", "x").want(t, 1, "belfry serve", "--data", "--url")
+	runIn(t, nil, "listen", "--user", "1").want(t, 1, "belfry serve", "--data", "--nats")
+	runIn(t, nil, "epoch", "rotate", "--nats", "nats://127.0.0.1:1").want(t, 1, "127.0.0.1:1")
 	runIn(t, nil, "publish", "--nats", "nats://127.0.0.1:1", "--timeout", "300ms", "1", "hello").want(t, 1, "127.0.0.1:1")
 	runIn(t, nil, "listen", "--token", "x", "--url", "ws://127.0.0.1:1/").want(t, 1, "127.0.0.1:1")
 	r := runIn(t, nil, "serve", "--config", "/nowhere/belfry.yaml")

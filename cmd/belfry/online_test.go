@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -91,7 +92,7 @@ func TestDemoPublishListen(t *testing.T) {
 		}
 		shell := command(t, nil)
 		shell.Path, shell.Args = "/bin/sh", []string{"sh", "-c", line[1]}
-		finish(t, shell).want(t, 0, "subject=notification.1 stream=BELFRY_NOTIFICATIONS", "id=")
+		finish(t, shell).want(t, 0, "subject=notification.1 stream=BELFRY_NOTIFICATIONS", "position=n-", "id=")
 	}
 	if err := listen.Process.Signal(os.Interrupt); err != nil {
 		t.Fatal(err)
@@ -113,6 +114,68 @@ func TestDemoPublishListen(t *testing.T) {
 	if _, err := os.Stat(dir[1]); !os.IsNotExist(err) {
 		t.Errorf("the demo's directory is still there: %v", err)
 	}
+}
+
+// What is published by command and by API is followed from NATS, from a position
+// on, and a rotation is told.
+func TestPublishFollowRotate(t *testing.T) {
+	dir := t.TempDir()
+	g := start(t, nil, append([]string{"serve", "--data", dir}, anyPorts...)...)
+	at := g.addresses(t, dir)
+	position := regexp.MustCompile(`position=(\S+)`)
+	publish := func(args ...string) string {
+		t.Helper()
+		r := runIn(t, nil, append([]string{"publish", "--data", dir}, args...)...)
+		m := position.FindStringSubmatch(r.out)
+		if r.code != 0 || m == nil {
+			t.Fatalf("publish %q: %d %s%s", args, r.code, r.out, r.err)
+		}
+		return m[1]
+	}
+	first := publish("--channel", "orders", "--id", "order-1", "one")
+	if again := publish("--channel", "orders", "--id", "order-1", "one"); again != first {
+		t.Errorf("the same id is at %s and %s", first, again)
+	}
+	publish("--channel", "orders", "--ttl", "1h", "two")
+	personal := publish("42", "hello")
+	answer, err := http.Post("http://"+at.Internal+"/api/publish", "application/json", strings.NewReader(`{"channel":"orders","data":{"n":3}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer.Body.Close()
+
+	follow := func(args ...string) (cmd *exec.Cmd, out, status *transcript) {
+		out, status = &transcript{}, &transcript{}
+		cmd = command(t, nil, append([]string{"listen", "--data", dir}, args...)...)
+		cmd.Stdout, cmd.Stderr = out, status
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+		status.wait(t, "following")
+		return cmd, out, status
+	}
+	_, all, _ := follow("--channel", "orders", "--since", "all", "--positions")
+	since, later, status := follow("--channel", "orders", "--since", first)
+	_, user, _ := follow("--user", "42", "--since", "all", "--positions")
+	later.wait(t, "two\n{\"n\":3}\n")
+	all.wait(t, "\t{\"n\":3}\n")
+	if got := all.String(); !strings.HasPrefix(got, first+"\tone\n") {
+		t.Errorf("followed %q", got)
+	}
+	user.wait(t, personal+"\thello\n")
+
+	if err := since.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	if err := since.Wait(); err != nil || later.String() != "two\n{\"n\":3}\n" {
+		t.Errorf("after Ctrl-C: %v, it printed %q", err, later)
+	}
+	status.wait(t, "--since c-")
+
+	runIn(t, nil, "epoch", "rotate", "--data", dir, "channels").want(t, 0, "rotated stream=BELFRY_CHANNELS epoch=")
+	_, _, status = follow("--channel", "orders", "--since", first)
+	status.wait(t, "reset, reason epoch")
 }
 
 func TestServeReloadsAndStops(t *testing.T) {

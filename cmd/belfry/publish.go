@@ -14,99 +14,111 @@ import (
 	"github.com/spf13/cobra"
 
 	"belfry/internal/app"
-	"belfry/internal/config"
 	"belfry/internal/subject"
 )
 
-const publishLong = `Publishes a notification for a user, and returns when NATS has stored it.
+const publishLong = `Publishes for a user, or on another channel with --channel, and returns when NATS
+has stored it.
 
 USER is the id that the backend's authentication returns. DATA is sent as it is,
 byte by byte; "-" reads it from standard input.
 
-Until NATS acknowledges, it tries again with the same id, for --timeout. NATS keeps
-one message of an id, so a retry never shows twice; the same holds for --id, in
-the two minutes of the stream's duplicate window. After a failure the
-notification may have been stored or not: the error has the command that tries
-again with the same id.
+Until NATS acknowledges, it tries again with the same id, for --timeout. A stream
+keeps one message of an id and channel, so a retry never shows twice; that holds
+for --id too, and for a backend or the API that uses the same id, in the two
+minutes of the stream's duplicate window. After a failure it may have been stored
+or not: the error has the --id that tries again as the same message.
 
 It finds NATS at --nats (or nats.url), else in the addresses.json that a running
 gateway wrote to --data. With a prefix, or with a user and password of NATS, give
 it the gateway's configuration: --config, or the same BELFRY_ variables.
 
-It prints subject, stream, sequence and id.`
+It prints subject, stream, sequence, id, and the position behind the publication,
+as "belfry listen --since" takes it.`
 
 const publishExample = `  belfry publish 1 'hello'
   belfry publish --id order-1001 42 '{"order":1001}'
+  belfry publish --channel orders.eu --ttl 1h '{"order":1001}'
   date | belfry publish 1 -
   belfry publish --nats nats://127.0.0.1:4222 --prefix acme 42 'hello'`
 
 type publishing struct {
 	opts    *options
-	id      string
+	what    app.Publication
 	timeout time.Duration
 }
 
 func publishCommand() *cobra.Command {
+	p := &publishing{}
 	cmd := &cobra.Command{
-		Use:     "publish USER DATA",
-		Short:   "Publish a notification for a user",
+		Use:     "publish {USER | --channel NAME} DATA",
+		Short:   "Publish for a user, or on a channel",
 		Long:    publishLong,
 		Example: publishExample,
-		Args:    exactly("USER", "DATA"),
+		Args:    userOrChannel(&p.what.Channel, "DATA"),
 	}
-	p := &publishing{}
 	p.opts = addOptions(cmd, "nats", "prefix", "data")
-	cmd.Flags().Lookup("nats").Usage = "`URL` of NATS, several by comma; empty: as the gateway wrote to --data"
-	cmd.Flags().Lookup("data").Usage = "`directory` of the running gateway, for its addresses.json"
-	cmd.Flags().StringVar(&p.id, "id", "", "`id` of the message, the same for a retry (default a fresh one)")
+	natsFlags(cmd)
+	cmd.Flags().StringVar(&p.what.Channel, "channel", "", "`name` of a channel, instead of USER")
+	cmd.Flags().StringVar(&p.what.ID, "id", "", "`id` of the message, the same for a retry (default a fresh one)")
+	cmd.Flags().DurationVar(&p.what.TTL, "ttl", 0, "for how long it is kept, as 90s or 1h (default as long as the stream keeps it)")
 	cmd.Flags().DurationVar(&p.timeout, "timeout", 10*time.Second, "how long to try, as 500ms or 1m")
-	cmd.RunE = func(cmd *cobra.Command, args []string) error { return p.run(args[0], args[1]) }
+	cmd.RunE = func(cmd *cobra.Command, args []string) error { return p.run(args) }
 	return cmd
 }
 
-func (p *publishing) run(user, data string) error {
+func (p *publishing) run(args []string) (err error) {
 	if p.timeout <= 0 {
 		return flagMistake("timeout", "is not above 0", "write a duration, as 10s")
 	}
-	if _, err := subject.EncodeUser(user); err != nil {
-		return flagMistake("USER", fmt.Sprintf("%q: %v", user, err), "name the user as authentication does")
+	if p.what.TTL < 0 || p.what.TTL%time.Second != 0 {
+		return flagMistake("ttl", fmt.Sprintf("is %v, not whole seconds from 1 up", p.what.TTL), "write a duration, as 90s")
+	}
+	if p.what.ID == "" {
+		p.what.ID = rand.Text()
+	}
+	if err := subject.CheckMessageID(p.what.ID); err != nil {
+		return flagMistake("id", fmt.Sprintf("%q: %v", p.what.ID, err), "take another id")
+	}
+	if p.what.Channel, err = channelOf(p.what.Channel, args); err != nil {
+		return err
 	}
 	o, err := p.opts.loadFor("nats", "subjects", "durable")
 	if err != nil {
 		return err
 	}
-	payload := []byte(data)
-	if data == "-" {
-		if payload, err = io.ReadAll(os.Stdin); err != nil {
-			return fmt.Errorf("read the data from standard input: %w", err)
-		}
+	if p.what.Data, err = dataOf(args[len(args)-1]); err != nil {
+		return err
 	}
 	url, err := natsURL(o)
 	if err != nil {
 		return err
 	}
-	if p.id == "" {
-		p.id = rand.Text()
-	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	ctx, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
-	got, err := app.Publish(ctx, o, url, user, payload, p.id)
+	got, err := app.Publish(ctx, o, url, p.what)
 	if err != nil {
 		return p.failed(ctx, err)
 	}
 	fmt.Println(receipt(got))
+	if got.Unknown != nil {
+		fmt.Fprintf(os.Stderr, "belfry: it is stored, and its position is not known: %v\n", got.Unknown)
+	}
 	return nil
 }
 
-// natsURL is where to publish: "" where o names it, else as the gateway wrote.
-func natsURL(o config.Options) (string, error) {
-	if len(o.NATS.URL) > 0 {
-		return "", nil
+// dataOf is what to publish.
+func dataOf(arg string) ([]byte, error) {
+	if arg != "-" {
+		return []byte(arg), nil
 	}
-	a, err := addresses(o.Data, "name NATS with --nats nats://host:4222")
-	return a.NATS, err
+	data, err := io.ReadAll(os.Stdin)
+	if err != nil {
+		return nil, fmt.Errorf("read the data from standard input: %w", err)
+	}
+	return data, nil
 }
 
 func (p *publishing) failed(ctx context.Context, err error) error {
@@ -117,12 +129,16 @@ func (p *publishing) failed(ctx context.Context, err error) error {
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		why = fmt.Sprintf("had no acknowledgement within %s (--timeout)", p.timeout)
 	}
-	return fmt.Errorf("publish %s; it may be stored or not: %w\nTry again with --id %s, it can't arrive twice. Is NATS there, has it JetStream, and is the --prefix the gateway's?", why, err, shellWord(p.id))
+	return fmt.Errorf("publish %s; it may be stored or not: %w\nTry again with --id %s, within two minutes it can't arrive twice. Is NATS there, has it JetStream, and is the --prefix the gateway's?", why, err, shellWord(p.what.ID))
 }
 
 // receipt is one line: where it went and what to call it.
 func receipt(r app.Receipt) string {
-	line := fmt.Sprintf("published subject=%s stream=%s sequence=%d id=%s", r.Subject, r.Stream, r.Seq, r.ID)
+	line := fmt.Sprintf("published subject=%s stream=%s sequence=%d", r.Subject, r.Stream, r.Seq)
+	if r.Position != "" {
+		line += " position=" + r.Position
+	}
+	line += " id=" + r.ID
 	if r.Duplicate {
 		line += " (a duplicate: this id was stored before)"
 	}

@@ -47,10 +47,16 @@ func run(args []string) int {
 		SilenceUsage:      true,
 		SilenceErrors:     true,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
-		PersistentPreRun:  func(*cobra.Command, []string) { started = true },
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			if err := cmd.ValidateFlagGroups(); err != nil { // which cobra does later
+				return err
+			}
+			started = true
+			return nil
+		},
 	}
 	root.SetArgs(args)
-	root.AddCommand(serveCommand(), demoCommand(), publishCommand(), listenCommand(), checkCommand(), versionCommand())
+	root.AddCommand(serveCommand(), demoCommand(), publishCommand(), listenCommand(), subjectCommand(), epochCommand(), checkCommand(), versionCommand())
 	cmd, err := root.ExecuteC()
 	switch {
 	case err == nil:

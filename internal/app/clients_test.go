@@ -13,6 +13,7 @@ import (
 	"belfry/internal/app"
 	"belfry/internal/app/apptest"
 	"belfry/internal/config"
+	"belfry/internal/position"
 )
 
 // upgrade asks for a WebSocket on a bare socket and returns the status.
@@ -53,11 +54,14 @@ func TestPublishIsAcknowledgedAndListenPrintsIt(t *testing.T) {
 	apptest.MetricBecomes(t, a, "belfry_subscriptions", 1)
 
 	for _, duplicate := range []bool{false, true} {
-		r, err := app.Publish(context.Background(), o, a.Addresses().NATS, "a@b", []byte("hello"), "order-1")
+		r, err := app.Publish(context.Background(), o, a.Addresses().NATS, app.Publication{Channel: "#a@b", Data: []byte("hello"), ID: "order-1"})
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := app.Receipt{Subject: "acme.notification.=YUBi", ID: "order-1", Stream: "acme_BELFRY_NOTIFICATIONS", Seq: 1, Duplicate: duplicate}
+		if p, err := position.Parse(r.Position); err != nil || p.Get(position.Notifications).Seq != 1 {
+			t.Errorf("position %q, %v", r.Position, err)
+		}
+		want := app.Receipt{Subject: "acme.notification.=YUBi", ID: "order-1", Stream: "acme_BELFRY_NOTIFICATIONS", Seq: 1, Duplicate: duplicate, Position: r.Position}
 		if r != want {
 			t.Errorf("receipt %+v, want %+v", r, want)
 		}
@@ -103,11 +107,11 @@ func TestPublishFailsWhereNothingKeepsIt(t *testing.T) {
 	n := apptest.StartNATS(t, false)
 	ctx, cancel := context.WithTimeout(context.Background(), 500*time.Millisecond)
 	defer cancel()
-	r, err := app.Publish(ctx, apptest.Options(t), n.URL(), "1", []byte("x"), "")
+	r, err := app.Publish(ctx, apptest.Options(t), n.URL(), app.Publication{Channel: "#1", Data: []byte("x")})
 	if err == nil {
 		t.Errorf("no error: %+v", r)
 	}
-	if _, err := app.Publish(context.Background(), apptest.Options(t), n.URL(), "", []byte("x"), ""); err == nil {
+	if _, err := app.Publish(context.Background(), apptest.Options(t), n.URL(), app.Publication{Channel: "#", Data: []byte("x")}); err == nil {
 		t.Error("no user, and no error")
 	}
 }

@@ -88,12 +88,15 @@ func newServer(h http.Handler, log *slog.Logger) *http.Server {
 func (a *App) serve(listener, on net.Listener, server *http.Server) *port {
 	p := &port{listener: listener, server: server, log: a.log, ended: make(chan struct{})}
 	if a.cert != nil && listener != on {
-		server.TLSConfig = &tls.Config{GetCertificate: a.cert.get, NextProtos: []string{"http/1.1"}, MinVersion: tls.VersionTLS12}
-		on = tls.NewListener(on, server.TLSConfig)
+		server.TLSConfig = &tls.Config{GetCertificate: a.cert.get, MinVersion: tls.VersionTLS12}
 	}
 	go func() {
 		defer close(p.ended)
-		if err := server.Serve(on); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
+		serve := server.Serve
+		if server.TLSConfig != nil { // also sets up HTTP/2
+			serve = func(on net.Listener) error { return server.ServeTLS(on, "", "") }
+		}
+		if err := serve(on); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
 			a.log.Error("a port answers no more", "address", p.addr(), "err", err)
 		}
 	}()

@@ -4,9 +4,11 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"regexp"
 
 	"belfry/internal/auth"
 	"belfry/internal/config"
+	"belfry/internal/dialect/eventsource"
 	"belfry/internal/dialect/messagechannel"
 	"belfry/internal/reason"
 	"belfry/internal/transport"
@@ -14,7 +16,8 @@ import (
 )
 
 const whatThisIs = `This is Belfry, a gateway for real-time notifications.
-Clients open a WebSocket here (dialect messagechannel). There is no page: the demo is off.
+Clients open a WebSocket here (dialect messagechannel) or read /events (dialect
+eventsource). There is no page: the demo is off.
 `
 
 // publicHandler is the public port: clients, and whether the gateway is ready.
@@ -28,9 +31,10 @@ func (a *App) publicHandler() http.Handler {
 		mux.Handle("/demo/", page)
 		mux.HandleFunc("/demo/publish", a.demoPublish)
 	}
+	mux.HandleFunc(eventsource.Path, func(w http.ResponseWriter, r *http.Request) { a.letIn(w, r, a.admitStream) })
 	mux.HandleFunc("/{$}", func(w http.ResponseWriter, r *http.Request) {
 		if isHandshake(r) {
-			a.connect(w, r)
+			a.letIn(w, r, a.admit)
 			return
 		}
 		page.ServeHTTP(w, r)
@@ -41,6 +45,7 @@ func (a *App) publicHandler() http.Handler {
 func (a *App) internalHandler() http.Handler {
 	mux := http.NewServeMux()
 	a.board.Internal(mux)
+	a.serverAPI().Mount(mux)
 	return mux
 }
 
@@ -67,18 +72,29 @@ func (a *App) demoPublish(w http.ResponseWriter, r *http.Request) {
 	rooms.demo.Handler().ServeHTTP(w, r)
 }
 
-// connect lets a client in or tells it why not.
-func (a *App) connect(w http.ResponseWriter, r *http.Request) {
+// letIn has a client admitted and counts why it was not.
+func (a *App) letIn(w http.ResponseWriter, r *http.Request, admit func(http.ResponseWriter, *http.Request) reason.Reason) {
 	defer func() {
 		if bug := recover(); bug != nil {
 			a.refusals[reason.Internal].Add(1)
 			panic(bug) // recovered, further up, answers and logs
 		}
 	}()
-	if why := a.admit(w, r); why != reason.None {
+	if why := admit(w, r); why != reason.None {
 		a.refusals[why].Add(1)
 		a.log.Debug("a handshake was refused", "reason", why.String(), "remote", r.RemoteAddr, "origin", r.Header.Get("Origin"))
 	}
+}
+
+// admitStream lets an EventSource in. What time may mend is no error there: its
+// client would never come back.
+func (a *App) admitStream(w http.ResponseWriter, r *http.Request) reason.Reason {
+	o := a.options.Load()
+	if why := a.ready.gate(); why != reason.None {
+		return eventsource.Refuse(w, r, o, why)
+	}
+	rooms := a.rooms.Load() // there since before the gateway was ready
+	return rooms.events.Serve(rooms.transport, w, r, o, factsOf(r, o))
 }
 
 func (a *App) admit(w http.ResponseWriter, r *http.Request) reason.Reason {
@@ -96,12 +112,19 @@ func (a *App) admit(w http.ResponseWriter, r *http.Request) reason.Reason {
 	if !o.Public.OriginAllowed(r.Header.Get("Origin")) {
 		return refuse(http.StatusForbidden, reason.BadOrigin, "pages of this origin may not connect (public.origins)")
 	}
+	device := r.URL.Query().Get("device")
+	if !deviceForm.MatchString(device) {
+		return refuse(http.StatusBadRequest, reason.BadHandshake, "device must be 1 to 64 of A-Z, a-z, 0-9, _ and -")
+	}
 	rooms := a.rooms.Load() // there since before the gateway was ready
 	facts := factsOf(r, o)
 	return rooms.transport.Accept(w, r, messagechannel.Name, messagechannel.ReadLimit, func(c *transport.Conn) transport.Session {
-		return rooms.channel.Open(c, facts)
+		return rooms.channel.Open(c, facts, device)
 	})
 }
+
+// deviceForm is what ?device= may be; a client need not name one.
+var deviceForm = regexp.MustCompile(`^[A-Za-z0-9_-]{0,64}$`)
 
 func factsOf(r *http.Request, o *config.Options) auth.Facts {
 	return auth.Facts{

@@ -26,6 +26,7 @@ func (a *App) Reload(o config.Options) (applied, needRestart []string) {
 	}
 	if r := a.rooms.Load(); r != nil {
 		r.auth.SetLimits(now.Auth)
+		r.authorize.SetLimits(now.Auth)
 		r.transport.SetLimits(now.Limits.Connections, now.Limits.Queue)
 	}
 	if a.cert != nil {

@@ -8,11 +8,14 @@ import (
 	"time"
 
 	"belfry/internal/auth"
+	"belfry/internal/backend"
 	"belfry/internal/bus"
 	"belfry/internal/config"
 	"belfry/internal/demo"
+	"belfry/internal/dialect/eventsource"
 	"belfry/internal/dialect/messagechannel"
 	"belfry/internal/hub"
+	"belfry/internal/journal"
 	"belfry/internal/live"
 	"belfry/internal/transport"
 )
@@ -26,10 +29,13 @@ type rooms struct {
 	durable   bool
 	bus       *bus.Bus
 	hub       *hub.Hub
+	journal   *journal.Journal // nil where durable is false
 	live      *live.Feed
 	auth      *auth.Authenticator
+	authorize *backend.Authorizer
 	transport *transport.Server
 	channel   *messagechannel.Dialect
+	events    *eventsource.Dialect
 	demo      *demo.Backend // nil without demo
 }
 
@@ -43,7 +49,9 @@ func openRooms(o config.Options, log *slog.Logger) (*rooms, error) {
 	r := &rooms{durable: o.Durable, bus: b, hub: hub.New(0)}
 	r.live = live.New(b.Conn(), b.Names(), r.hub, log)
 	r.auth = auth.New(b, b.Names().Auth(), o.Auth, log)
+	r.authorize = backend.NewAuthorizer(b, b.Names().Authorization(), o.Auth, log)
 	r.channel = messagechannel.New(r.hub, r.auth, r.follower(o), log)
+	r.events = eventsource.New(r.hub, r.auth, backend.NewPolicy(o.Channels.Public, r.authorize), r.follower(o), log)
 	if err := r.open(o, log); err != nil {
 		return nil, errors.Join(err, r.close())
 	}
@@ -52,6 +60,12 @@ func openRooms(o config.Options, log *slog.Logger) (*rooms, error) {
 
 func (r *rooms) open(o config.Options, log *slog.Logger) error {
 	var err error
+	if o.Durable {
+		if r.journal, err = journal.New(r.bus, r.hub, o, log); err != nil {
+			return err
+		}
+		r.hub.SetHistory(r.journal)
+	}
 	r.transport, err = transport.New(transport.Options{
 		Connections: o.Limits.Connections,
 		Queue:       o.Limits.Queue,
@@ -69,6 +83,18 @@ func (r *rooms) open(o config.Options, log *slog.Logger) error {
 	}
 	r.demo, err = demo.Start(r.bus.Conn(), stream, r.bus.Names(), log)
 	return err
+}
+
+// follow begins to bring what is published to the hub. It may be called again
+// after an error.
+func (r *rooms) follow(ctx context.Context) error {
+	if r.journal == nil {
+		return r.live.Start()
+	}
+	if err := r.journal.Start(ctx); err != nil {
+		return err
+	}
+	return r.live.StartLive()
 }
 
 // follower is nil, and not a nil pointer in an interface, where the original
@@ -89,9 +115,18 @@ func (r *rooms) close() error {
 	if r.demo != nil {
 		r.demo.Stop()
 	}
-	r.live.Close()
-	r.hub.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), closeNATS)
 	defer cancel()
-	return r.bus.Close(ctx)
+	r.live.Close()
+	var flushed error
+	if r.journal != nil {
+		flushed = r.journal.Flush(ctx)
+		r.journal.Close()
+	}
+	r.hub.Close()
+	closed := r.bus.Close(ctx)
+	if r.journal != nil && closed == nil {
+		closed = r.journal.Settled()
+	}
+	return errors.Join(flushed, closed)
 }

@@ -59,7 +59,7 @@ func (a *App) tryReady(ctx context.Context, r *rooms) error {
 	if err := r.bus.EnsureStreams(try); err != nil {
 		return err
 	}
-	if err := r.live.Start(); err != nil {
+	if err := r.follow(try); err != nil {
 		return err
 	}
 	// The subscription, and who listens for authentication in a demo, are in

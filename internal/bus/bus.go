@@ -108,13 +108,19 @@ func Dial(ctx context.Context, o config.Options, url string, log *slog.Logger) (
 }
 
 func newBus(o config.Options, log *slog.Logger) *Bus {
-	names := subject.Default(o.NATS.Prefix)
-	names.Authentication, names.Notification = o.Subjects.Authentication, o.Subjects.Notification
-	b := &Bus{o: o, names: names, log: log, closed: make(chan struct{})}
+	b := &Bus{o: o, names: NamesOf(o), log: log, closed: make(chan struct{})}
 	b.requests.pending = make(map[uint64]*request)
 	b.link.since = time.Now()
 	b.streams.settle = settleFor
 	return b
+}
+
+// NamesOf are the subjects and streams that options name.
+func NamesOf(o config.Options) subject.Names {
+	names := subject.Default(o.NATS.Prefix)
+	names.Authentication, names.AuthorizationName = o.Subjects.Authentication, o.Subjects.Authorization
+	names.Notification, names.ChannelName, names.LiveName = o.Subjects.Notification, o.Subjects.Channel, o.Subjects.Live
+	return names
 }
 
 // Names are the subjects and streams behind the prefix.

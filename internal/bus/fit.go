@@ -64,8 +64,11 @@ func checkRequired(have, want jetstream.StreamConfig) error {
 	if len(found) == 0 {
 		return nil
 	}
-	fixed := slices.ContainsFunc(found, func(f fault) bool { return f.fixed })
-	return unusable(have.Name, found, fixed)
+	return unusable(have.Name, found, anyFixed(found))
+}
+
+func anyFixed(found []fault) bool {
+	return slices.ContainsFunc(found, func(f fault) bool { return f.fixed })
 }
 
 func unusable(name string, found []fault, fixed bool) error {
@@ -83,10 +86,8 @@ func unusable(name string, found []fault, fixed bool) error {
 // update brings a stream's settings to ours. What Belfry has no opinion on
 // stays, unknown metadata (a newer Belfry's, an operator's) included.
 func (b *Bus) update(ctx context.Context, have, want jetstream.StreamConfig) (jetstream.StreamConfig, error) {
-	for _, f := range faults(have, want) {
-		if f.fixed {
-			return have, checkRequired(have, want)
-		}
+	if anyFixed(faults(have, want)) {
+		return have, checkRequired(have, want)
 	}
 	next := b.updated(have, want)
 	if reflect.DeepEqual(next, have) {
@@ -178,9 +179,9 @@ func fewPeers(api *jetstream.APIError) bool {
 func (b *Bus) others(ctx context.Context, want jetstream.StreamConfig) string {
 	var names []string
 	for _, s := range want.Subjects {
-		lister := b.js.StreamNames(ctx, jetstream.WithStreamListSubject(s))
-		for name := range lister.Name() {
-			if name != want.Name {
+		lister := b.js.ListStreams(ctx, jetstream.WithStreamListSubject(s))
+		for info := range lister.Info() {
+			if name := info.Config.Name; name != want.Name {
 				names = append(names, name)
 			}
 		}

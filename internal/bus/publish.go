@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"time"
 
@@ -38,10 +39,16 @@ const (
 // not stored: try again with the id in Ack, which is set in any case. What no
 // retry can mend (too large, refused by the stream) is returned at once.
 func (b *Bus) Publish(ctx context.Context, subject, id string, data []byte) (Ack, error) {
+	return b.PublishHeader(ctx, subject, id, data, nil)
+}
+
+// PublishHeader is Publish with further headers.
+func (b *Bus) PublishHeader(ctx context.Context, subject, id string, data []byte, header nats.Header) (Ack, error) {
 	if id == "" {
 		id = nuid.Next()
 	}
 	msg := &nats.Msg{Subject: subject, Data: data, Header: nats.Header{nats.MsgIdHdr: {subject + ":" + id}}}
+	maps.Copy(msg.Header, header)
 	for gap := firstGap; ; gap = min(2*gap, lastGap) {
 		ack, err := b.tryPublish(ctx, msg)
 		if err == nil {

@@ -298,3 +298,24 @@ func TestUserThatMayNotListStreams(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// What subjects.* renames is renamed in the streams too.
+func TestRenamedSubjects(t *testing.T) {
+	o := inside(t)
+	o.NATS.Prefix = "acme"
+	o.Subjects = config.Subjects{Authentication: "who", Authorization: "may", Notification: "note", Channel: "topic", Live: "tick"}
+	b := start(t, o)
+	ensured(t, b)
+	n := b.Names()
+	live, err := n.Live("eu")
+	if err != nil || live != "acme.tick.eu" || n.Auth() != "acme.who" || n.Authorization() != "acme.may" || n.Users() != "acme.note.*" {
+		t.Errorf("names are %+v, %v", n, err)
+	}
+	subject, err := n.Channel("eu")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ack, err := b.Publish(within(t), subject, "", []byte("x")); err != nil || ack.Stream != n.Channels() || subject != "acme.topic.eu" {
+		t.Errorf("published on %s: %+v, %v", subject, ack, err)
+	}
+}

@@ -1,12 +1,25 @@
 package hub
 
-import "hash/maphash"
+import (
+	"hash/maphash"
 
-// A Writer is what the hub needs of a connection's transport.
+	"belfry/internal/position"
+)
+
+// A Writer is what the hub needs of a connection: its dialect's session.
 type Writer interface {
-	// Write queues b behind everything written before and returns at once. b is
-	// shared between connections: it is never changed and may be kept.
-	Write(b []byte)
+	// Deliver queues b behind everything delivered before and returns at once. b
+	// is shared between connections: it is never changed and may be kept. mark is
+	// the newest sequence in b of the user's own personal channel, 0 for none.
+	// One goroutine at a time calls it with a mark.
+	Deliver(b []byte, mark uint64)
+	// Reset says that the stream of the user's own personal channel has another
+	// epoch: marks that follow are of that, behind m. It comes in order with
+	// Deliver.
+	Reset(m position.Mark)
+	// Idle tells whether nothing waits for the client any more. Where something
+	// does, Hub.Continue is to be called when it has gone out.
+	Idle() bool
 }
 
 // A Conn is one connection's place in the hub, by value inside the dialect's
@@ -15,6 +28,7 @@ type Conn struct {
 	w        Writer
 	encoding *Encoding
 	shard    *shard
+	user     string
 	// The shard's mu guards the following.
 	subs *subscription // all of them, in a list
 	own  subscription  // the room for the first: most connections have one
@@ -25,14 +39,16 @@ type subscription struct {
 	conn    *Conn
 	channel *channel // nil: not in use
 	next    *subscription
-	sent    uint64 // the number of the last publication that was written, or passed by
-	index   int32  // in channel.subs
+	catchup *catchup // not nil: what is stored comes from there, not from the channel
+	sent    uint64   // the number of the last publication that was written, or passed by
+	index   int32    // in channel.subs
+	own     bool     // the user's own personal channel
 }
 
 // Attach gives a connection that is authenticated as user a place in the hub.
 // It is subscribed to nothing yet.
 func (h *Hub) Attach(c *Conn, w Writer, e *Encoding, user string) {
-	c.w, c.encoding = w, e
+	c.w, c.encoding, c.user = w, e, user
 	c.shard = h.shards[maphash.String(h.seed, user)%uint64(len(h.shards))]
 }
 
@@ -56,7 +72,7 @@ func (h *Hub) Subscribe(c *Conn, channel string) {
 	c.shard.mu.Lock()
 	defer c.shard.mu.Unlock()
 	if c.find(channel) == nil {
-		c.shard.subscribe(c, channel)
+		c.shard.subscribe(c, channel, nil)
 	}
 }
 
@@ -67,6 +83,25 @@ func (h *Hub) Unsubscribe(c *Conn, channel string) {
 	if sub := c.find(channel); sub != nil {
 		c.shard.unsubscribe(sub)
 	}
+}
+
+// owns tells whether a channel is the user's own personal one.
+func (c *Conn) owns(channel string) bool {
+	return channel != "" && channel[0] == '#' && channel[1:] == c.user
+}
+
+// readsOwn tells whether the user's own personal channel, of that stream, is
+// among those of the connection. Called with the shard's mu held.
+func (c *Conn) readsOwn(stream position.Stream) bool {
+	if stream != position.Notifications {
+		return false
+	}
+	for sub := c.subs; sub != nil; sub = sub.next {
+		if sub.own {
+			return true
+		}
+	}
+	return false
 }
 
 // find is called with the shard's mu held.

@@ -18,6 +18,11 @@ type History interface {
 	// false where memory does not reach back to after. It does not block: it is
 	// called with a shard's lock held.
 	Recent(s position.Stream, channels []string, after, until uint64, maxBytes int) (batch []Publication, next uint64, ok bool)
+	// First is the lowest sequence of stream s that may be retained, or the next
+	// one if nothing is: Recent and Older pass over what is below. It is at least
+	// what it was when they read, and it only grows, within its epoch. It does not
+	// block: it is called with a shard's lock held.
+	First(s position.Stream) position.Mark
 	// Older is Recent from the stream, for what memory does not have: it may wait
 	// in line, and calls done once, from a goroutine of its own, with what it
 	// found or an error that time may mend. It stops where Recent can go on.
@@ -66,6 +71,21 @@ const (
 	ResetMalformed ResetReason = "malformed" // not a position
 )
 
+// ResetReasons are all of them.
+func ResetReasons() []ResetReason {
+	return []ResetReason{ResetEpoch, ResetAhead, ResetExpired, ResetMalformed}
+}
+
+// resets counts, for one connection each.
+type resets map[ResetReason]uint64
+
+func (r *resets) count(why ResetReason) {
+	if *r == nil {
+		*r = resets{}
+	}
+	(*r)[why]++
+}
+
 // A Reset says that a client's place in a stream was lost: something may be
 // missing, and may come again.
 type Reset struct {
@@ -80,6 +100,12 @@ type Cursor interface {
 	Sent(seq uint64)
 	// Confirm says that the client has everything up to seq.
 	Confirm(seq uint64)
-	// Close says that the connection ended. It may be called twice.
+	// Reset says that the stream has another epoch, and that the connection goes
+	// on behind m. What is sent and confirmed from then on is of that epoch.
+	Reset(m position.Mark)
+	// Close says that the client ended the connection, Break that it ended in
+	// another way, so that the client may come back to where it was. Only the
+	// first call of either counts.
 	Close()
+	Break()
 }

@@ -59,13 +59,31 @@ type Publication struct {
 type Encoding struct {
 	dialect    string
 	encode     func(*Publication) []byte
+	reset      func(position.Position, ResetReason) []byte
 	deliveries atomic.Uint64
 }
 
+// OnReset says what a connection of this encoding is sent when a stream that it
+// reads was re-created or restored under it: from where it goes on, and why.
+// Without it the connection is told nothing.
+func (e *Encoding) OnReset(frame func(now position.Position, why ResetReason) []byte) {
+	e.reset = frame
+}
+
 // Hub is the gateway's table of channels and connections.
+//
+// Lock order: Hub.order, then shard.mu. catchups.mu, entry.mu and Hub.mu are
+// leaves.
 type Hub struct {
-	shards []*shard
-	seed   maphash.Seed
+	shards   []*shard
+	seed     maphash.Seed
+	history  History // nil: nothing is stored
+	catchups *catchups
+
+	// order is held while a batch is offered, so that all shards see all batches
+	// in one order, and guards the following.
+	order sync.Mutex
+	marks position.Position // up to where each stream has been offered
 
 	mu        sync.Mutex // guards the following
 	encodings []*Encoding
@@ -76,16 +94,21 @@ func New(shards int) *Hub {
 	if shards == 0 {
 		shards = runtime.GOMAXPROCS(0)
 	}
-	h := &Hub{seed: maphash.MakeSeed()}
+	h := &Hub{seed: maphash.MakeSeed(), catchups: startCatchups()}
 	for range shards {
 		h.shards = append(h.shards, startShard())
 	}
 	return h
 }
 
+// SetHistory says where Resume reads from. It is called before the first
+// Resume, and not at all where nothing is stored.
+func (h *Hub) SetHistory(history History) { h.history = history }
+
 // Close writes what was published before and stops the workers. Publish may
 // not be called after it.
 func (h *Hub) Close() {
+	h.catchups.close()
 	for _, s := range h.shards {
 		s.close()
 	}
@@ -107,11 +130,53 @@ func (h *Hub) Encoding(dialect string, encode func(*Publication) []byte) *Encodi
 // calls are in no order to each other. It waits only while a shard has more
 // than maxPending publications to write yet, so that a source that is faster
 // than the machine is slowed down rather than stored in memory.
+//
+// Of what is stored it must be given every publication, each stream's in order,
+// also those that nobody here reads. It sets their At, and does not keep batch.
 func (h *Hub) Publish(batch []Publication) {
 	entries := make([]*entry, len(batch))
-	for _, s := range h.shards {
-		s.offer(batch, entries)
+	h.order.Lock()
+	defer h.order.Unlock()
+	for i := range batch {
+		if p := &batch[i]; p.Stream != position.None {
+			h.marks[p.Stream-1] = position.Mark{Epoch: p.Epoch, Seq: p.Seq}
+			p.At = h.marks
+		}
 	}
+	for _, s := range h.shards {
+		s.offer(batch, entries, h.marks)
+	}
+}
+
+// Advance says that a stream has nothing to publish up to a mark: at the start,
+// or where sequences were deleted or have expired.
+func (h *Hub) Advance(stream position.Stream, to position.Mark) {
+	h.order.Lock()
+	defer h.order.Unlock()
+	h.marks = h.marks.With(stream, to)
+	for _, s := range h.shards {
+		s.offer(nil, nil, h.marks)
+	}
+}
+
+// Reset says that a stream has another epoch: up to the mark it is what it was,
+// and what is published from now on follows the mark. Connections that read it
+// are told so, as far as their protocol can, and go on from there; a client that
+// is still before the mark goes on from where it stands.
+func (h *Hub) Reset(stream position.Stream, now position.Mark, why ResetReason) {
+	h.order.Lock()
+	defer h.order.Unlock()
+	h.marks = h.marks.With(stream, now)
+	for _, s := range h.shards {
+		s.reset(stream, h.marks, why)
+	}
+}
+
+// Marks is up to where the streams have been offered.
+func (h *Hub) Marks() position.Position {
+	h.order.Lock()
+	defer h.order.Unlock()
+	return h.marks
 }
 
 // Stats is what there is to count.
@@ -119,15 +184,28 @@ type Stats struct {
 	Channels      int               // with a subscriber, counted in each shard that has one
 	Subscriptions int               // connection × channel
 	Deliveries    map[string]uint64 // publications handed to connections, by dialect
+	CatchingUp    int               // connections that are being replayed to
+	FromRing      uint64            // publications replayed from memory
+	FromStream    uint64            // publications replayed from the stream
+	Resets        map[ResetReason]uint64
 }
 
 // Stats reads the counters.
 func (h *Hub) Stats() Stats {
-	stats := Stats{Deliveries: map[string]uint64{}}
+	stats := Stats{
+		Deliveries: map[string]uint64{},
+		CatchingUp: int(h.catchups.open.Load()),
+		FromRing:   h.catchups.fromRing.Load(),
+		FromStream: h.catchups.fromStream.Load(),
+		Resets:     map[ResetReason]uint64{},
+	}
 	for _, s := range h.shards {
 		s.mu.Lock()
 		stats.Channels += len(s.channels)
 		stats.Subscriptions += s.subscriptions
+		for why, n := range s.resets {
+			stats.Resets[why] += n
+		}
 		s.mu.Unlock()
 	}
 	h.mu.Lock()

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"belfry/internal/hub"
+	"belfry/internal/position"
 )
 
 // A sink is a connection that counts the bytes it is written.
@@ -14,7 +15,10 @@ type sink struct {
 	bytes *atomic.Int64
 }
 
-func (s *sink) Write(b []byte) { s.bytes.Add(int64(len(b))) }
+func (s *sink) Idle() bool          { return true }
+func (s *sink) Reset(position.Mark) {}
+
+func (s *sink) Deliver(b []byte, _ uint64) { s.bytes.Add(int64(len(b))) }
 
 // BenchmarkFanOut is one delivery of a publication with 1,000 subscribers.
 func BenchmarkFanOut(b *testing.B) {

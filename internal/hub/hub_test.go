@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 
 	"belfry/internal/hub"
+	"belfry/internal/position"
 )
 
 // A client is a connection that keeps what it is written: each frame is the
@@ -22,7 +23,10 @@ type client struct {
 	during func() // called in the first write
 }
 
-func (c *client) Write(b []byte) {
+func (c *client) Idle() bool          { return true }
+func (c *client) Reset(position.Mark) {}
+
+func (c *client) Deliver(b []byte, mark uint64) {
 	c.mu.Lock()
 	for ; len(b) > 0; b = b[8:] {
 		c.got = append(c.got, binary.BigEndian.Uint64(b))

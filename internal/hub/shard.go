@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"slices"
 	"sync"
+
+	"belfry/internal/position"
 )
 
 const (
@@ -22,10 +24,15 @@ type shard struct {
 	room          sync.Cond  // of mu: pending fell below maxPending
 	channels      map[string]*channel
 	subscriptions int
-	number        uint64     // of the newest publication taken in
-	pending       int        // publications in the backlogs
-	small         []*channel // have a backlog and at most sliceSize subscribers
-	large         []*channel // have a backlog, and a round to finish
+	number        uint64            // of the newest publication taken in
+	pending       int               // publications in the backlogs
+	small         []*channel        // have a backlog and at most sliceSize subscribers
+	large         []*channel        // have a backlog, and a round to finish
+	handovers     []handover        // to be written before anything else
+	marks         position.Position // up to where the streams have been offered here
+	bases         position.Position // where they began, by their last reset
+	resets        resets
+	ahead         []*catchup // whose clients have seen more than marks
 	stop          bool
 
 	wake chan struct{} // has a token when there is something to do
@@ -54,16 +61,17 @@ func (s *shard) rouse() {
 	}
 }
 
-// offer takes in what of a batch somebody here is subscribed to. entries are
-// the batch's, made by the first shard that needs one.
-func (s *shard) offer(batch []Publication, entries []*entry) {
-	taken := false
+// offer takes in what of a batch somebody here is subscribed to, and up to where
+// the streams are offered with it. entries are the batch's, made by the first
+// shard that needs one.
+func (s *shard) offer(batch []Publication, entries []*entry, marks position.Position) {
 	s.mu.Lock()
+	for s.pending >= maxPending && !s.stop {
+		s.rouse()
+		s.room.Wait()
+	}
+	before := s.pending
 	for i := range batch {
-		for s.pending >= maxPending && !s.stop {
-			s.rouse()
-			s.room.Wait()
-		}
 		ch := s.channels[batch[i].Channel]
 		if ch == nil {
 			continue
@@ -75,8 +83,10 @@ func (s *shard) offer(batch []Publication, entries []*entry) {
 		s.pending++
 		ch.backlog = append(ch.backlog, queued{s.number, entries[i]})
 		s.enlist(ch)
-		taken = true
 	}
+	s.marks = marks
+	s.wakeAhead()
+	taken := s.pending > before
 	s.mu.Unlock()
 	if taken {
 		s.rouse()
@@ -97,7 +107,7 @@ func (s *shard) enlist(ch *channel) {
 	}
 }
 
-func (s *shard) subscribe(c *Conn, name string) {
+func (s *shard) subscribe(c *Conn, name string, k *catchup) {
 	ch := s.channels[name]
 	if ch == nil {
 		ch = &channel{name: name}
@@ -108,7 +118,10 @@ func (s *shard) subscribe(c *Conn, name string) {
 	if sub.channel != nil {
 		sub = new(subscription)
 	}
-	*sub = subscription{conn: c, channel: ch, next: c.subs, sent: s.number, index: int32(len(ch.subs))}
+	*sub = subscription{
+		conn: c, channel: ch, next: c.subs, catchup: k, sent: s.number, index: int32(len(ch.subs)),
+		own: c.owns(name),
+	}
 	ch.subs = append(ch.subs, sub)
 	c.subs = sub
 	s.subscriptions++
@@ -122,6 +135,9 @@ func (s *shard) unsubscribe(sub *subscription) {
 	ch.subs[sub.index], moved.index = moved, sub.index
 	ch.subs[end] = nil
 	ch.subs = ch.subs[:end]
+	if sub.catchup != nil {
+		sub.catchup.drop(ch.name)
+	}
 	sub.conn.unlink(sub)
 	*sub = subscription{}
 	s.subscriptions--
@@ -135,6 +151,43 @@ func (s *shard) unsubscribe(sub *subscription) {
 type write struct {
 	conn  *Conn
 	bytes []byte
+	mark  uint64
+	reset position.Mark // comes before it, unless it is zero
+}
+
+// A handover is bytes that others than the worker have for a connection, to be
+// written in their place in its order.
+type handover write
+
+// hand lists a handover, behind what was pending for the connection before.
+// Called with mu held.
+func (s *shard) hand(c *Conn, bytes []byte, mark uint64) {
+	s.handPending(c)
+	s.handovers = append(s.handovers, handover{conn: c, bytes: bytes, mark: mark})
+	s.rouse()
+}
+
+// handPending hands on what is pending for the connection.
+func (s *shard) handPending(c *Conn) {
+	if bytes, mark := c.collect(); bytes != nil {
+		s.handovers = append(s.handovers, handover{conn: c, bytes: bytes, mark: mark})
+	}
+}
+
+// handReset tells the connection of another epoch. Called with mu held.
+func (s *shard) handReset(c *Conn, stream position.Stream, marks position.Position, why ResetReason) {
+	s.resets.count(why)
+	var h handover
+	if c.readsOwn(stream) {
+		h.reset = marks.Get(stream)
+	}
+	if c.encoding.reset != nil {
+		h.bytes = c.encoding.reset(marks, why)
+	}
+	s.handPending(c)
+	h.conn = c
+	s.handovers = append(s.handovers, h)
+	s.rouse()
 }
 
 // work is the worker: turn by turn, until nothing is pending.
@@ -151,7 +204,7 @@ func (s *shard) work() {
 		}
 		s.mu.Unlock()
 		for i := range writes {
-			writes[i].conn.w.Write(writes[i].bytes)
+			writes[i].do()
 			writes[i] = write{}
 		}
 		if stop {
@@ -163,9 +216,22 @@ func (s *shard) work() {
 	}
 }
 
-// turn collects the writes of small channels, up to turnSize, and of one slice
-// of a large one. Called with mu held.
+func (w *write) do() {
+	if w.reset.Epoch != "" {
+		w.conn.w.Reset(w.reset)
+	}
+	if len(w.bytes) > 0 {
+		w.conn.w.Deliver(w.bytes, w.mark)
+	}
+}
+
+// turn collects the writes of all handovers, of small channels, up to turnSize,
+// and of one slice of a large one. Called with mu held.
 func (s *shard) turn(writes []write) []write {
+	for _, h := range s.handovers {
+		writes = append(writes, write(h))
+	}
+	s.handovers = nil
 	taken := 0
 	for taken < len(s.small) && len(writes) < turnSize {
 		ch := s.small[taken]
@@ -188,8 +254,8 @@ func (s *shard) round(ch *channel, n int, writes []write) []write {
 	for ; n > 0 && ch.next > 0; n-- {
 		ch.next--
 		c := ch.subs[ch.next].conn
-		if bytes := c.collect(); bytes != nil {
-			writes = append(writes, write{c, bytes})
+		if bytes, mark := c.collect(); bytes != nil {
+			writes = append(writes, write{conn: c, bytes: bytes, mark: mark})
 		}
 	}
 	if ch.next > 0 {
@@ -205,35 +271,62 @@ func (s *shard) round(ch *channel, n int, writes []write) []write {
 }
 
 // collect returns all that is pending for a connection, on any channel, as one
-// piece of bytes in the order of publication, and nil if nothing is.
-func (c *Conn) collect() []byte {
+// piece of bytes in the order of publication, and nil if nothing is. mark is the
+// newest sequence in it of the user's own personal channel.
+func (c *Conn) collect() (bytes []byte, mark uint64) {
 	var first *subscription
 	for sub := c.subs; sub != nil; sub = sub.next {
 		if sub.channel.last() <= sub.sent {
 			continue
 		}
-		if first != nil {
+		if first != nil || sub.catchup != nil {
 			return c.merge()
 		}
 		first = sub
 	}
 	if first == nil {
-		return nil
+		return nil, 0
 	}
 	pending := first.channel.after(first.sent)
 	first.sent = pending[len(pending)-1].number
 	c.encoding.deliveries.Add(uint64(len(pending)))
-	return first.channel.joined(c.encoding, pending)
+	return first.channel.joined(c.encoding, pending), first.mark(pending)
 }
 
-// merge is collect for a connection on which several channels are pending.
-func (c *Conn) merge() []byte {
+// merge is collect for a connection on which several channels are pending, or
+// one that is being caught up with: of that only what is live comes from here.
+func (c *Conn) merge() (bytes []byte, mark uint64) {
 	var pending []queued
 	for sub := c.subs; sub != nil; sub = sub.next {
-		pending = append(pending, sub.channel.after(sub.sent)...)
-		sub.sent = max(sub.sent, sub.channel.last())
+		after := sub.channel.after(sub.sent)
+		if len(after) == 0 {
+			continue
+		}
+		sub.sent = after[len(after)-1].number
+		if sub.catchup != nil {
+			after = slices.DeleteFunc(slices.Clone(after), func(q queued) bool { return q.entry.publication.Stream != position.None })
+		}
+		pending = append(pending, after...)
+		mark = max(mark, sub.mark(after))
+	}
+	if len(pending) == 0 {
+		return nil, 0
 	}
 	slices.SortFunc(pending, func(a, b queued) int { return cmp.Compare(a.number, b.number) })
 	c.encoding.deliveries.Add(uint64(len(pending)))
-	return concat(c.encoding, pending)
+	return concat(c.encoding, pending), mark
+}
+
+// mark is the newest stored sequence in what is sent of the user's own personal
+// channel, 0 for none.
+func (sub *subscription) mark(sent []queued) uint64 {
+	if !sub.own {
+		return 0
+	}
+	for i := len(sent) - 1; i >= 0; i-- {
+		if p := &sent[i].entry.publication; p.Stream != position.None {
+			return p.Seq
+		}
+	}
+	return 0
 }

@@ -4,15 +4,19 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/pprof"
+	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"belfry/internal/access"
 )
 
 // A Board has the handlers of both ports.
 type Board struct {
-	health  func() Health
-	metrics http.Handler
-	guard   guard
+	health      func() Health
+	metrics     http.Handler
+	guard       access.Guard
+	metricsOpen atomic.Bool
 }
 
 // New makes a board. read and health are called for each request that needs
@@ -27,13 +31,15 @@ func New(b Build, read func() Snapshot, health func() Health, log *slog.Logger) 
 	}
 }
 
-// SetAccess says who may see what, from now on. loopback is whether the
-// internal port listens on a loopback address: there nothing needs a key that
-// is asked for at an IP address or localhost. Elsewhere profiles need the key, and metrics too unless they are open; an
-// empty key opens nothing.
+// SetAccess says who may see what, from now on, as access.Guard.Set does.
+// Metrics need no key where they are open.
 func (b *Board) SetAccess(loopback bool, key string, metricsOpen bool) {
-	b.guard.now.Store(&access{loopback: loopback, key: key, metricsOpen: metricsOpen})
+	b.metricsOpen.Store(metricsOpen)
+	b.guard.Set(loopback, key)
 }
+
+// Guard is what stands before all on the internal port that needs the key.
+func (b *Board) Guard() *access.Guard { return &b.guard }
 
 // Public adds the public port's handlers to a mux.
 func (b *Board) Public(mux *http.ServeMux) {
@@ -45,10 +51,10 @@ func (b *Board) Public(mux *http.ServeMux) {
 func (b *Board) Internal(mux *http.ServeMux) {
 	mux.HandleFunc("GET /healthz", details(b.health, func(Health) int { return http.StatusOK }))
 	mux.HandleFunc("GET /readyz", details(b.health, Health.status))
-	mux.Handle("GET /metrics", b.guard.wrap(b.metrics, "metrics.open", func(a *access) bool { return a.metricsOpen }))
+	mux.Handle("GET /metrics", b.guard.WrapUnless(b.metrics, "metrics.open", b.metricsOpen.Load))
 
 	profile := func(pattern string, h http.HandlerFunc) {
-		mux.Handle(pattern, b.guard.wrap(h, "", func(*access) bool { return false }))
+		mux.Handle(pattern, b.guard.Wrap(h))
 	}
 	profile("GET /debug/pprof/", pprof.Index)
 	profile("GET /debug/pprof/cmdline", pprof.Cmdline)

@@ -25,10 +25,30 @@ var (
 	authUnderWay    = desc("authentications_under_way", "Authentication requests that the backend has not answered yet.")
 	authWaiting     = desc("authentications_waiting", "Authentication requests in line, not yet sent to the backend.")
 
+	authorizations = desc("authorizations_total", "Questions whether a user may use a channel, by what came of it.", "outcome")
+
 	publications = desc("publications_total", "Publications taken in from NATS.", "source")
 	misspelled   = desc("misspelled_subjects_total", "Messages not delivered because their subject does not spell the user id in the canonical form.")
 	dropped      = desc("slow_consumer_drops_total", "NATS messages dropped because they came faster than the gateway took them.")
 	deliveries   = desc("deliveries_total", "Publications handed to connections, one for each connection.", "dialect")
+
+	catchingUp  = desc("catching_up", "Connections that are being sent what they missed.")
+	replayed    = desc("replayed_publications_total", "Publications sent to clients that missed them, by where they were read.", "from")
+	resets      = desc("resets_total", "Connections whose place in a stream was lost, told or not.", "reason")
+	deepWaiting = desc("deep_reads_waiting", "Reads from a stream that wait in line.")
+
+	streamWatermark = desc("stream_watermark", "Sequence up to which a stream was handed to the connections.", "stream")
+	streamLag       = desc("stream_lag_messages", "Messages in a stream behind the watermark.", "stream")
+	streamOldest    = desc("stream_oldest_age_seconds", "Age of the oldest message in a stream.", "stream")
+	streamResets    = desc("stream_resets_total", "Times that a stream's history was found to be another than before.", "stream")
+	ringEntries     = desc("ring_entries", "Publications in memory.", "stream")
+	ringBytes       = desc("ring_bytes", "Bytes of the publications in memory.", "stream")
+
+	cursorsDirty   = desc("cursors_unwritten", "Users whose delivered cursor has changed and is not written yet.")
+	cursorLag      = desc("cursor_lag_seconds", "Time since the oldest of these changed.")
+	cursorWrites   = desc("cursor_writes_total", "Delivered cursors written.")
+	cursorFailures = desc("cursor_write_failures_total", "Writes of delivered cursors that failed and are tried again.")
+	ticketsTaken   = desc("cursor_tickets_taken_total", "Connections that went on where one that broke off had stood.")
 
 	closes   = desc("closes_total", "Connections that ended.", "reason")
 	refusals = desc("refusals_total", "Handshakes and sockets that were refused.", "reason")
@@ -42,7 +62,10 @@ var (
 var all = []*prometheus.Desc{
 	connections, limit, channels, subscriptions, queueBytes,
 	authentications, authUnderWay, authWaiting,
-	publications, misspelled, dropped, deliveries,
+	authorizations, publications, misspelled, dropped, deliveries,
+	catchingUp, replayed, resets, deepWaiting,
+	streamWatermark, streamLag, streamOldest, streamResets, ringEntries, ringBytes,
+	cursorsDirty, cursorLag, cursorWrites, cursorFailures, ticketsTaken,
 	closes, refusals, natsConnected, durable, ready, buildInfo,
 }
 
@@ -77,10 +100,13 @@ func (c collector) Collect(to chan<- prometheus.Metric) {
 	out.gauge(authUnderWay, float64(s.AuthUnderWay))
 	out.gauge(authWaiting, float64(s.AuthWaiting))
 
+	labelled(out, authorizations, prometheus.CounterValue, s.Authorizations)
 	labelled(out, publications, prometheus.CounterValue, s.Publications)
 	out.counter(misspelled, s.Misspelled)
 	out.counter(dropped, s.Dropped)
 	labelled(out, deliveries, prometheus.CounterValue, s.Deliveries)
+
+	out.history(&s)
 
 	out.reasons(closes, &s.Closes, func(r reason.Reason) bool { return !slices.Contains(handshakes, r) })
 	out.reasons(refusals, &s.Refusals, func(r reason.Reason) bool {
@@ -91,6 +117,28 @@ func (c collector) Collect(to chan<- prometheus.Metric) {
 	out.gauge(durable, flag(s.Durable))
 	out.gauge(ready, flag(s.Ready))
 	out.gauge(buildInfo, 1, c.build.Version, c.build.Revision, c.build.Go)
+}
+
+// history is what was missed, and how it is kept.
+func (s sink) history(of *Snapshot) {
+	s.gauge(catchingUp, float64(of.CatchingUp))
+	s.counter(replayed, of.FromRing, "ring")
+	s.counter(replayed, of.FromStream, "stream")
+	labelled(s, resets, prometheus.CounterValue, of.Resets)
+	s.gauge(deepWaiting, float64(of.DeepWaiting))
+	for name, st := range of.Streams {
+		s.gauge(streamWatermark, float64(st.Watermark), name)
+		s.gauge(streamLag, float64(st.Lag), name)
+		s.gauge(streamOldest, st.OldestAge, name)
+		s.counter(streamResets, st.Resets, name)
+		s.gauge(ringEntries, float64(st.RingEntries), name)
+		s.gauge(ringBytes, float64(st.RingBytes), name)
+	}
+	s.gauge(cursorsDirty, float64(of.CursorsDirty))
+	s.gauge(cursorLag, of.CursorLag)
+	s.counter(cursorWrites, of.CursorWrites)
+	s.counter(cursorFailures, of.CursorFailures)
+	s.counter(ticketsTaken, of.TicketsTaken)
 }
 
 type sink struct{ to chan<- prometheus.Metric }

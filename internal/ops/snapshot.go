@@ -16,10 +16,25 @@ type Snapshot struct {
 	AuthUnderWay    int               // requests that the backend has
 	AuthWaiting     int               // requests in line behind them
 
+	Authorizations map[string]uint64 // by outcome
+
 	Publications map[string]uint64 // by source
 	Misspelled   uint64            // messages on a subject that is not canonical
 	Dropped      uint64            // messages that the NATS client dropped
 	Deliveries   map[string]uint64 // by dialect
+
+	CatchingUp int               // connections that are being replayed to
+	FromRing   uint64            // publications replayed from memory
+	FromStream uint64            // publications replayed from the stream
+	Resets     map[string]uint64 // connections whose place was lost, by reason
+
+	Streams        map[string]Stream // by stream; empty where durable is false
+	DeepWaiting    int               // reads from a stream that wait in line
+	CursorsDirty   int               // users whose delivered cursor is not written yet
+	CursorLag      float64           // s since the oldest of these changed
+	CursorWrites   uint64
+	CursorFailures uint64
+	TicketsTaken   uint64
 
 	Closes   [reason.Count]uint64 // connections that ended
 	Refusals [reason.Count]uint64 // handshakes that never became one
@@ -27,6 +42,16 @@ type Snapshot struct {
 	NATSConnected bool
 	Durable       bool
 	Ready         bool
+}
+
+// Stream is what a Snapshot reports of a stream.
+type Stream struct {
+	Watermark   uint64  // up to here it was handed to the hub
+	Lag         uint64  // messages behind it that are not yet
+	OldestAge   float64 // s since the oldest message was stored
+	RingEntries int
+	RingBytes   int
+	Resets      uint64 // times that its history was found to be another
 }
 
 // Build says what is running: labels of belfry_build_info.

@@ -30,6 +30,7 @@ type Conn struct {
 	readLimit int32       // bytes of a message
 
 	timeoutAt atomic.Uint32 // Session.Timeout is due at this tick; 0 for never
+	fencedAt  atomic.Uint32 // when a ping of the session's own went out; 0 once something was heard
 	heardAt   atomic.Uint32 // the tick at which something was read last
 	entry     wheelEntry
 	liveness  liveness
@@ -51,6 +52,10 @@ const (
 	waiting
 	// watched: the driver can be asked.
 	watched
+	// notify: Session.Drained is to be called when nothing waits any more.
+	notify
+	// stream: what is written are no frames, and nothing is read.
+	stream
 )
 
 // A driver is a connection's way to its socket.
@@ -64,6 +69,8 @@ type driver interface {
 	writeAll(c *Conn, bufs [][]byte) (int, error)
 	// resume has c.pump called once the socket takes bytes again.
 	resume(c *Conn)
+	// unsent is how many bytes the kernel still has, where it can tell.
+	unsent(c *Conn) (bytes int64, exact bool)
 	// acknowledged is a count that grows while the other host takes bytes.
 	acknowledged(c *Conn) uint64
 	// release has c.finish called by the goroutine that reads, soon.
@@ -130,7 +137,7 @@ func (c *Conn) send(b []byte, bounded bool) {
 	c.mu.Unlock()
 	n, err := c.driver.write(c, b)
 	c.mu.Lock()
-	if err == nil && n == len(b) && c.out == nil && c.flags&(dead|ending) == 0 { // nearly always
+	if err == nil && n == len(b) && c.out == nil && c.flags&(dead|ending|notify) == 0 { // nearly always
 		c.flags &^= busy
 		c.mu.Unlock()
 		return
@@ -204,12 +211,17 @@ func (c *Conn) wrote(err error, full bool) {
 	}
 	c.flags &^= busy
 	flags, empty := c.flags, c.out == nil
+	if empty {
+		c.flags &^= notify
+	}
 	c.mu.Unlock()
 	switch {
 	case flags&dead != 0:
 		c.driver.release(c) // who ended it left that to us
 	case err != nil, empty && flags&ending != 0:
 		c.end(reason.ClientGone)
+	case empty && flags&notify != 0:
+		c.guard(c.session.Drained)
 	}
 }
 
@@ -221,11 +233,44 @@ func (c *Conn) begin() {
 	c.mu.Unlock()
 }
 
+// NotifyDrained tells whether nothing waits for the client. If something does,
+// Session.Drained is called when it has gone out.
+func (c *Conn) NotifyDrained() (drained bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.out == nil && c.flags&busy == 0 {
+		return true
+	}
+	c.flags |= notify
+	return false
+}
+
+// ExpectPong says that a ping of the session's own was written: silence for the
+// pong timeout ends the connection as after one of the transport's.
+func (c *Conn) ExpectPong() {
+	now := c.server.wheel.time()
+	c.fencedAt.Store(uint32(now))
+	c.server.wheel.hasten(c, now+1)
+}
+
+// Unsent is how many bytes the other host's TCP has not taken yet. exact is
+// false where the system does not tell: then it is what waits in the process.
+func (c *Conn) Unsent() (bytes int64, exact bool) {
+	bytes, exact = c.driver.unsent(c)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.out != nil {
+		bytes += c.out.size
+	}
+	return bytes, exact
+}
+
 // Close sends a close frame with this code and text (at most 123 bytes) behind
 // everything written before, and ends the connection when the client has
 // answered or after 5 s. What the client sends meanwhile is ignored, what is
 // written after it is dropped. The first Close counts. A slow client's queue is
-// cut off behind the frame that is under way, so that it learns of it soon.
+// cut off behind the frame that is under way, so that it learns of it soon. A
+// stream has no close frame: it ends when everything has gone out.
 func (c *Conn) Close(why reason.Reason, code uint16, text string) {
 	c.mu.Lock()
 	if c.flags&(closing|dead) != 0 {
@@ -238,12 +283,28 @@ func (c *Conn) Close(why reason.Reason, code uint16, text string) {
 		c.cutQueue()
 	}
 	c.liveness.closeBy = c.server.wheel.time() + c.server.closing + 1
-	c.send(closeFrame(code, text), false)
+	if c.flags&stream != 0 {
+		c.mu.Unlock()
+		c.endWhenWritten()
+	} else {
+		c.send(closeFrame(code, text), false)
+	}
 	c.server.wheel.hasten(c, c.server.wheel.time()+c.server.closing+1)
 }
 
 // heard notes that the client is there.
-func (c *Conn) heard() { c.heardAt.Store(c.server.wheel.now.Load()) }
+func (c *Conn) heard() {
+	c.heardAt.Store(c.server.wheel.now.Load())
+	if c.fencedAt.Load() != 0 {
+		c.fencedAt.Store(0)
+	}
+}
+
+func (c *Conn) isStream() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.flags&stream != 0
+}
 
 func (c *Conn) isClosing() bool {
 	c.mu.Lock()

@@ -2,8 +2,10 @@ package transport_test
 
 import (
 	"bytes"
+	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"runtime"
 	"strings"
 	"sync"
@@ -240,6 +242,7 @@ func TestPanic(t *testing.T) {
 func TestLimit(t *testing.T) {
 	b := start(t, transport.Options{Connections: 2})
 	first := b.dial()
+	b.session(0) // the client has its 101 before the session is there
 	b.dial()
 	status := func() (int, string) {
 		r, _ := http.NewRequest("GET", b.http.URL, nil)
@@ -263,6 +266,150 @@ func TestLimit(t *testing.T) {
 	b.dial()
 	b.server.SetLimits(3, 0)
 	b.dial()
+}
+
+// TestManyEndAtOnce: an end that is announced while the loop is handling others
+// is not overlooked. The loop once took the announcement for one it had handled.
+func TestManyEndAtOnce(t *testing.T) {
+	b := start(t, transport.Options{})
+	const n, rounds = 64, 30
+	for round := range rounds {
+		var clients []*client
+		for range n {
+			clients = append(clients, b.dial())
+		}
+		b.session((round+1)*n - 1)
+		var wg sync.WaitGroup
+		for _, c := range clients {
+			wg.Go(func() { c.nc.Close() })
+		}
+		for i := range n {
+			wg.Go(func() { b.session(round*n+i).conn.Close(reason.Drain, transport.CloseRestart, "") })
+		}
+		wg.Wait()
+		await(t, "all to end", func() bool { return b.server.Stats().Connections["test"] == 0 })
+	}
+}
+
+// TestStream: raw bytes behind an HTTP answer, and the end when they are out.
+func TestStream(t *testing.T) {
+	bothWays(t, func(t *testing.T, o transport.Options) {
+		server, err := transport.New(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer server.Close()
+		sessions := make(chan *recorder, 1)
+		handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			server.AcceptStream(w, r, "test", http.Header{"Content-Type": {"text/event-stream"}}, func(c *transport.Conn) transport.Session {
+				s := &recorder{conn: c, closed: make(chan reason.Reason, 1)}
+				sessions <- s
+				return s
+			})
+		})
+		for _, protocol := range []string{"HTTP/1.1", "TLS", "HTTP/2.0"} {
+			t.Run(protocol, func(t *testing.T) {
+				h := httptest.NewUnstartedServer(handler)
+				h.EnableHTTP2 = protocol == "HTTP/2.0"
+				if protocol == "HTTP/1.1" {
+					h.Start()
+				} else {
+					h.StartTLS()
+				}
+				defer h.Close()
+				response, err := h.Client().Get(h.URL)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer response.Body.Close()
+				if got := response.Header.Get("Content-Type"); got != "text/event-stream" || protocol != "TLS" && response.Proto != protocol {
+					t.Fatalf("%s, Content-Type %q", response.Proto, got)
+				}
+				s := <-sessions
+				want := strings.Repeat("data: x\n\n", 100_000)
+				for p := []byte(want); len(p) > 0; p = p[100_000:] {
+					s.conn.Write(p[:100_000])
+				}
+				s.conn.Close(reason.Expired, transport.CloseNone, "")
+				s.conn.Write([]byte("too late"))
+				got, err := io.ReadAll(response.Body)
+				if err != nil || string(got) != want {
+					t.Fatalf("%d bytes, %v, want %d", len(got), err, len(want))
+				}
+				if why := <-s.closed; why != reason.Expired {
+					t.Errorf("reason %s", why)
+				}
+			})
+		}
+		t.Run("client leaves", func(t *testing.T) {
+			h := httptest.NewServer(handler)
+			defer h.Close()
+			response, err := h.Client().Get(h.URL)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := <-sessions
+			response.Body.Close()
+			select {
+			case why := <-s.closed:
+				if why != reason.ClientGone {
+					t.Errorf("reason %s", why)
+				}
+			case <-time.After(patience):
+				t.Fatal("not noticed")
+			}
+		})
+	})
+}
+
+// TestFence: a ping of the session's own comes back with its payload, and
+// silence after it ends the connection as soon as after the transport's.
+func TestFence(t *testing.T) {
+	bothWays(t, func(t *testing.T, o transport.Options) {
+		o.Tick, o.PongTimeout = 5*time.Millisecond, 100*time.Millisecond
+		b := start(t, o)
+		c := b.dial()
+		s := b.session(0)
+		s.conn.Write(transport.AppendPing(transport.AppendFrame(nil, transport.OpText, []byte("x")), []byte("7")))
+		s.conn.ExpectPong()
+		c.expect(0x81, "x")
+		c.expect(0x89, "7")
+		c.send(frame(0x8A, []byte("7")))
+		if got := <-s.pongs; got != "7" {
+			t.Errorf("pong %q", got)
+		}
+		s.conn.ExpectPong()
+		c.expectClose(1008)
+		b.closedWith(0, reason.NoPong)
+	})
+}
+
+// TestDrained: the session is told when a client has taken what waited.
+func TestDrained(t *testing.T) {
+	bothWays(t, func(t *testing.T, o transport.Options) {
+		b := start(t, o)
+		c := b.dial()
+		s := b.session(0)
+		await(t, "nothing to wait", s.conn.NotifyDrained)
+		for len(s.drained) > 0 {
+			<-s.drained
+		}
+		body := strings.Repeat("x", 8<<20)
+		s.conn.Write(transport.AppendFrame(nil, transport.OpText, []byte(body)))
+		if s.conn.NotifyDrained() {
+			t.Fatal("8 MiB went out to a client that does not read")
+		}
+		if unsent, _ := s.conn.Unsent(); unsent == 0 {
+			t.Error("nothing is unsent")
+		}
+		c.expect(0x81, body)
+		select {
+		case <-s.drained:
+		case <-time.After(patience):
+			t.Fatal("not told")
+		}
+		await(t, "all to be taken", func() bool { unsent, _ := s.conn.Unsent(); return unsent == 0 })
+	})
 }
 
 // TestDrain closes all with 1012, over the time it was given.

@@ -53,6 +53,10 @@ func AppendFrame(dst []byte, op Opcode, payload []byte) []byte {
 	return append(dst, payload...)
 }
 
+// AppendPing appends a ping frame to dst. An empty payload is the transport's
+// own; at most 125 bytes.
+func AppendPing(dst, payload []byte) []byte { return AppendFrame(dst, opPing, payload) }
+
 // FrameSize is the number of bytes that AppendFrame appends.
 func FrameSize(payload int) int {
 	switch {

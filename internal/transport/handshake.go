@@ -4,6 +4,7 @@ import (
 	"crypto/sha1"
 	"encoding/base64"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"strings"
@@ -54,14 +55,19 @@ func (s *Server) Accept(w http.ResponseWriter, r *http.Request, dialect string, 
 		Refuse(w, refused.status, refused.why, refused.text)
 		return refused.why
 	}
-	nc, early, err := hijack(w, accept)
+	nc, early, err := hijack(w, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"+
+		"Connection: Upgrade\r\nSec-WebSocket-Accept: "+accept+"\r\n\r\n")
 	if err != nil {
-		s.stats.add(index, -1)
-		s.options.Log.Debug("a handshake broke off", "reason", reason.BadHandshake.String(), "err", err)
-		return reason.BadHandshake
+		return s.brokeOff(index, err)
 	}
-	s.start(nc, early, index, readLimit, open)
+	s.start(&Conn{dialect: index, readLimit: int32(readLimit), flags: busy}, nc, early, open)
 	return reason.None
+}
+
+func (s *Server) brokeOff(dialect uint8, err error) reason.Reason {
+	s.stats.add(dialect, -1)
+	s.options.Log.Debug("a handshake broke off", "reason", reason.BadHandshake.String(), "err", err)
+	return reason.BadHandshake
 }
 
 // reserve counts a connection in, if one more may be.
@@ -119,7 +125,7 @@ func hasToken(values []string, token string) bool {
 
 // hijack takes the connection from net/http, answers the handshake, and returns
 // what the client has sent behind it already.
-func hijack(w http.ResponseWriter, accept string) (nc net.Conn, early []byte, err error) {
+func hijack(w http.ResponseWriter, head string) (nc net.Conn, early []byte, err error) {
 	nc, buffered, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		http.Error(w, "this connection can't be upgraded", http.StatusInternalServerError)
@@ -130,8 +136,7 @@ func hijack(w http.ResponseWriter, accept string) (nc net.Conn, early []byte, er
 	}
 	const timeout = 5 * time.Second
 	if err = nc.SetDeadline(time.Now().Add(timeout)); err == nil {
-		_, err = nc.Write([]byte("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n" +
-			"Connection: Upgrade\r\nSec-WebSocket-Accept: " + accept + "\r\n\r\n"))
+		_, err = io.WriteString(nc, head)
 	}
 	if err == nil {
 		err = nc.SetDeadline(time.Time{})
@@ -143,10 +148,10 @@ func hijack(w http.ResponseWriter, accept string) (nc net.Conn, early []byte, er
 	return nc, early, nil
 }
 
-// start makes a connection of an upgraded socket. early is fed before anything
+// start begins a connection on an upgraded socket. early is fed before anything
 // else is read.
-func (s *Server) start(nc net.Conn, early []byte, dialect uint8, readLimit int, open func(*Conn) Session) {
-	c := &Conn{id: s.ids.Add(1), server: s, dialect: dialect, readLimit: int32(readLimit), session: closedSession{}, flags: busy}
+func (s *Server) start(c *Conn, nc net.Conn, early []byte, open func(*Conn) Session) {
+	c.id, c.server, c.session = s.ids.Add(1), s, closedSession{}
 	c.entry.slot = slotNone
 	c.heard()
 	loop := s.adopt(c, nc)
@@ -167,7 +172,7 @@ func (s *Server) adopt(c *Conn, nc net.Conn) poller {
 			return p
 		}
 	}
-	st := newStream(nc)
+	st := newBlocking(nc)
 	c.driver = st
 	return st
 }
@@ -177,5 +182,7 @@ func (s *Server) adopt(c *Conn, nc net.Conn) poller {
 type closedSession struct{}
 
 func (closedSession) Message(Opcode, []byte) {}
+func (closedSession) Pong([]byte)            {}
+func (closedSession) Drained()               {}
 func (closedSession) Timeout()               {}
 func (closedSession) Closed(reason.Reason)   {}

@@ -35,7 +35,7 @@ var (
 // control frames, and keeps the start of an unfinished frame. b is changed. It
 // is called from one goroutine at a time.
 func (c *Conn) feed(b []byte) {
-	if c.deaf.Load() {
+	if c.deaf.Load() { // closing, or a stream, which has nothing to say
 		return
 	}
 	if c.in != nil && len(c.in.rest) > 0 {
@@ -125,7 +125,10 @@ func (c *Conn) frame(h header, payload []byte) *fault {
 	case opPing:
 		c.writeControl(AppendFrame(nil, opPong, payload))
 		return nil
-	case opPong: // hearing it is all it is for; an unsolicited one is allowed
+	case opPong: // an unsolicited one is allowed
+		if len(payload) > 0 && !c.isClosing() {
+			c.session.Pong(payload)
+		}
 		return nil
 	case opClose:
 		return c.closeReceived(payload)

@@ -42,8 +42,15 @@ func (c *Conn) tick(now ticks) (again ticks, ok bool) {
 // checkAlive pings or gives up, and returns when to look again.
 func (c *Conn) checkAlive(now ticks) ticks {
 	s, l := c.server, &c.liveness
+	if c.isStream() {
+		return c.checkMoving(now)
+	}
 	heard := ticks(c.heardAt.Load())
-	if l.pingedAt != 0 && heard < l.pingedAt {
+	fenced := ticks(c.fencedAt.Load())
+	if l.pingedAt == 0 && fenced != 0 {
+		l.pingedAt, l.moved = fenced, c.driver.acknowledged(c)
+	}
+	if l.pingedAt != 0 && (fenced != 0 || heard < l.pingedAt) {
 		if now < l.pingedAt+s.ponging {
 			return l.pingedAt + s.ponging
 		}
@@ -61,6 +68,26 @@ func (c *Conn) checkAlive(now ticks) ticks {
 	}
 	l.pingedAt, l.moved = now, c.driver.acknowledged(c)
 	c.write(pingFrame, false)
+	return now + s.ponging
+}
+
+// checkMoving is checkAlive for a stream, which is never pinged: what its dialect
+// writes from time to time has to be taken.
+func (c *Conn) checkMoving(now ticks) ticks {
+	s, l := c.server, &c.liveness
+	unsent, exact := c.Unsent()
+	if unsent == 0 && exact {
+		l.pingedAt = 0
+		return now + s.pinging
+	}
+	moved := c.driver.acknowledged(c)
+	switch {
+	case unsent == 0 || l.pingedAt == 0 || moved != l.moved:
+		l.pingedAt, l.moved = now, moved
+	case now >= l.pingedAt+s.ponging:
+		c.Close(reason.NoPong, CloseNone, "")
+		c.end(reason.NoPong)
+	}
 	return now + s.ponging
 }
 

@@ -114,6 +114,7 @@ func (l *loop) run() {
 			l.log.Error("an event loop ended because its epoll descriptor failed", "err", err)
 			return
 		}
+		l.drainWake(events[:n])
 		l.mu.Lock()
 		for i, e := range events[:n] {
 			conns[i] = nil
@@ -127,8 +128,6 @@ func (l *loop) run() {
 		for i, c := range conns[:n] {
 			if c != nil {
 				l.ready(c, events[i].Events)
-			} else if events[i].Fd == wakeSlot {
-				l.drainWake()
 			}
 		}
 		for _, c := range ended {
@@ -273,6 +272,11 @@ func (l *loop) acknowledged(c *Conn) uint64 {
 	return info.Bytes_acked
 }
 
+func (l *loop) unsent(c *Conn) (int64, bool) {
+	n, err := unix.IoctlGetInt(int(c.socket.fd), unix.SIOCOUTQ)
+	return int64(n), err == nil
+}
+
 func (l *loop) release(c *Conn) {
 	l.mu.Lock()
 	l.ended = append(l.ended, c)
@@ -288,9 +292,15 @@ func (l *loop) rouse() {
 	unix.Write(l.wake, (*[8]byte)(unsafe.Pointer(&one))[:]) // fails only when it is awake
 }
 
-func (l *loop) drainWake() {
-	var count [8]byte
-	unix.Read(l.wake, count[:])
+// drainWake comes before what it woke the loop for is taken: a release that
+// comes between the two wakes the loop again.
+func (l *loop) drainWake(events []unix.EpollEvent) {
+	for _, e := range events {
+		if e.Fd == wakeSlot {
+			var count [8]byte
+			unix.Read(l.wake, count[:])
+		}
+	}
 }
 
 func (l *loop) close() {

@@ -9,6 +9,8 @@ import (
 type ignore struct{}
 
 func (ignore) Message(Opcode, []byte) {}
+func (ignore) Pong([]byte)            {}
+func (ignore) Drained()               {}
 func (ignore) Timeout()               {}
 func (ignore) Closed(reason.Reason)   {}
 

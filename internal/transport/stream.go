@@ -1,85 +1,92 @@
 package transport
 
 import (
+	"context"
+	"io"
 	"net"
-	"sync/atomic"
+	"net/http"
+	"strings"
+	"time"
 
 	"belfry/internal/reason"
 )
 
-// stream is the portable way: a goroutine reads the connection all its life,
-// another writes while there is something to write. It is what TLS takes, and
-// every connection on systems without an event loop. It costs an idle
-// connection its goroutine, a buffer, and what crypto/tls keeps.
-type stream struct {
-	nc       net.Conn
-	written  atomic.Uint64
-	released chan struct{} // has a token when finish is worth another try
-}
-
-func newStream(nc net.Conn) *stream {
-	return &stream{nc: nc, released: make(chan struct{}, 1)}
-}
-
-// adopt and close make it a poller of one.
-func (s *stream) adopt(*Conn, net.Conn) (driver, error) { return s, nil }
-func (s *stream) close()                                {}
-
-func (s *stream) watch(c *Conn) {
-	c.begin()
-	go s.read(c)
-	go c.pumpBusy()
-}
-
-const streamBuffer = 2 << 10
-
-func (s *stream) read(c *Conn) {
-	buf := make([]byte, streamBuffer)
-	for {
-		n, err := s.nc.Read(buf)
-		if n > 0 {
-			c.heard()
-			c.guard(func() { c.feed(buf[:n]) })
-		}
-		if err != nil {
-			break
-		}
+// AcceptStream answers a request with 200 and these headers, and then with
+// whatever the session writes, until it closes: an EventSource stream. A plain
+// HTTP/1.1 connection goes into the event loop as a WebSocket does; TLS and
+// HTTP/2 take a goroutine, and over HTTP/2 AcceptStream returns only when the
+// stream has ended.
+//
+// It returns Limit, with nothing answered, when there are as many connections as
+// there may be.
+func (s *Server) AcceptStream(w http.ResponseWriter, r *http.Request, dialect string, header http.Header, open func(*Conn) Session) reason.Reason {
+	index := s.stats.dialect(dialect)
+	if !s.reserve(index) {
+		return reason.Limit
 	}
-	c.end(reason.ClientGone)
-	for !c.finish() {
-		<-s.released
+	c := &Conn{dialect: index, flags: busy | stream}
+	c.deaf.Store(true)
+	if r.ProtoMajor != 1 {
+		nc := newResponse(w, r, header)
+		s.start(c, nc, nil, open)
+		<-nc.finished
+		return reason.None
 	}
+	var head strings.Builder
+	head.WriteString("HTTP/1.1 200 OK\r\n")
+	_ = header.Write(&head) // to memory
+	head.WriteString("Connection: close\r\n\r\n")
+	nc, _, err := hijack(w, head.String())
+	if err != nil {
+		return s.brokeOff(index, err)
+	}
+	s.start(c, nc, nil, open)
+	return reason.None
 }
 
-func (s *stream) blocks() bool { return true }
+// response is an HTTP/2 response as a connection. Read waits for its end.
+type response struct {
+	net.Conn // nil: only what blocking calls is there
+	w        http.ResponseWriter
+	control  *http.ResponseController
+	request  context.Context
+	ended    context.Context
+	end      context.CancelFunc
+	finished chan struct{} // closed when nobody will call it again
+}
 
-func (s *stream) write(_ *Conn, b []byte) (int, error) {
-	n, err := s.nc.Write(b)
-	s.written.Add(uint64(n))
+func newResponse(w http.ResponseWriter, r *http.Request, header http.Header) *response {
+	for key, values := range header {
+		w.Header()[key] = values
+	}
+	ended, end := context.WithCancel(context.Background())
+	nc := &response{w: w, control: http.NewResponseController(w), request: r.Context(), ended: ended, end: end, finished: make(chan struct{})}
+	w.WriteHeader(http.StatusOK)
+	_ = nc.control.Flush() // what fails now fails again in Write
+	return nc
+}
+
+func (nc *response) Read([]byte) (int, error) {
+	select {
+	case <-nc.request.Done():
+	case <-nc.ended.Done():
+	}
+	return 0, io.EOF
+}
+
+// writeTimeout is how long one write to a response may take.
+const writeTimeout = 30 * time.Second
+
+func (nc *response) Write(b []byte) (int, error) {
+	_ = nc.control.SetWriteDeadline(time.Now().Add(writeTimeout)) // where it is supported
+	n, err := nc.w.Write(b)
+	if err == nil {
+		err = nc.control.Flush()
+	}
 	return n, err
 }
 
-// writeAll joins the buffers: over TLS each write costs a record.
-func (s *stream) writeAll(c *Conn, bufs [][]byte) (int, error) {
-	if len(bufs) == 1 {
-		return s.write(c, bufs[0])
-	}
-	joined := make([]byte, 0, total(bufs))
-	for _, b := range bufs {
-		joined = append(joined, b...)
-	}
-	return s.write(c, joined)
-}
-
-// resume is never called: a write that blocks takes all.
-func (s *stream) resume(*Conn) {}
-
-func (s *stream) acknowledged(*Conn) uint64 { return s.written.Load() }
-
-func (s *stream) release(*Conn) {
-	s.nc.Close() // ends a read and a write that are under way
-	select {
-	case s.released <- struct{}{}:
-	default:
-	}
+func (nc *response) Close() error {
+	nc.end()
+	return nil
 }

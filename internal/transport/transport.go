@@ -34,11 +34,17 @@ import (
 // Message calls come one at a time and in order, Closed after the last of
 // them. Timeout may come from another goroutine at any time before Closed
 // returns. All may call the Conn's methods, none may block: an event loop
-// waits for it.
+// waits for it. Of a stream (AcceptStream) there are no Message and Pong calls.
 type Session interface {
 	// Message is a whole message of the client's, at most the read limit given
 	// to Accept. A text message is valid UTF-8. p is valid during the call only.
 	Message(op Opcode, p []byte)
+	// Pong is the answer to a ping of the dialect's own (AppendPing), with its
+	// payload. A client may send one unasked.
+	Pong(payload []byte)
+	// Drained says that nothing waits for the client any more, after
+	// Conn.NotifyDrained returned false. Any goroutine that writes may call it.
+	Drained()
 	// Timeout says that the time set by Conn.SetTimeout is over.
 	Timeout()
 	// Closed is the last call: the connection is gone, and why.

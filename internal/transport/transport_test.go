@@ -40,6 +40,8 @@ type recorder struct {
 	onMsg    func(op transport.Opcode, p []byte)
 	closed   chan reason.Reason
 	timeouts chan struct{}
+	pongs    chan string
+	drained  chan struct{}
 }
 
 func (r *recorder) Message(op transport.Opcode, p []byte) {
@@ -50,6 +52,8 @@ func (r *recorder) Message(op transport.Opcode, p []byte) {
 		r.conn.Write(transport.AppendFrame(nil, op, p))
 	}
 }
+func (r *recorder) Pong(p []byte)            { r.pongs <- string(p) }
+func (r *recorder) Drained()                 { r.drained <- struct{}{} }
 func (r *recorder) Timeout()                 { r.timeouts <- struct{}{} }
 func (r *recorder) Closed(why reason.Reason) { r.closed <- why }
 
@@ -74,7 +78,8 @@ func start(t testing.TB, o transport.Options) *bench {
 	b := &bench{t: t, server: server}
 	b.http = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		server.Accept(w, r, "test", readLimit, func(c *transport.Conn) transport.Session {
-			s := &recorder{conn: c, echo: true, closed: make(chan reason.Reason, 1), timeouts: make(chan struct{}, 8)}
+			s := &recorder{conn: c, echo: true, closed: make(chan reason.Reason, 1), timeouts: make(chan struct{}, 8),
+				pongs: make(chan string, 8), drained: make(chan struct{}, 8)}
 			if b.prepare != nil {
 				b.prepare(s)
 			}

@@ -23,11 +23,11 @@ func get(t *testing.T, method, target, ifNoneMatch string) *http.Response {
 
 func TestEachFileIsServedAsWhatItIs(t *testing.T) {
 	for target, contentType := range map[string]string{
-		"/":               "text/html; charset=utf-8",
-		"/demo/style.css": "text/css; charset=utf-8",
-		"/demo/app.js":    "text/javascript; charset=utf-8",
-		"/demo/client.js": "text/javascript; charset=utf-8",
-		"/demo/bell.svg":  "image/svg+xml",
+		"/":                    "text/html; charset=utf-8",
+		"/demo/style.css":      "text/css; charset=utf-8",
+		"/demo/app.js":         "text/javascript; charset=utf-8",
+		"/demo/eventsource.js": "text/javascript; charset=utf-8",
+		"/demo/bell.svg":       "image/svg+xml",
 	} {
 		got := get(t, "GET", target, "")
 		if got.StatusCode != http.StatusOK {

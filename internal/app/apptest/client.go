@@ -23,9 +23,10 @@ type Client struct {
 
 	mu    sync.Mutex
 	got   []string
-	next  int           // the first of got that Next has not returned
-	moved chan struct{} // closed and replaced whenever something comes
-	err   error         // why it ended
+	kinds []websocket.MessageType // of got
+	next  int                     // the first of got that Next has not returned
+	moved chan struct{}           // closed and replaced whenever something comes
+	err   error                   // why it ended
 }
 
 // Dial connects to a gateway's public address (host:port, or a URL).
@@ -74,10 +75,10 @@ func dial(t testing.TB, url string, options *websocket.DialOptions) (*Client, *h
 
 func (c *Client) read() {
 	for {
-		_, data, err := c.conn.Read(context.Background())
+		kind, data, err := c.conn.Read(context.Background())
 		c.mu.Lock()
 		if err == nil {
-			c.got = append(c.got, string(data))
+			c.got, c.kinds = append(c.got, string(data)), append(c.kinds, kind)
 		}
 		c.err = err
 		close(c.moved)
@@ -124,6 +125,33 @@ func (c *Client) Next() string {
 		c.t.Fatalf("waiting for a message: %v", err)
 	}
 	return text
+}
+
+// NextFrame is Next, and whether it came in a binary frame.
+func (c *Client) NextFrame() (text string, binary bool) {
+	c.t.Helper()
+	text = c.Next()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return text, c.kinds[c.next-1] == websocket.MessageBinary
+}
+
+// ExpectMixed wants the sequences, each in its order and whole, and nothing else
+// among them: between two sequences there is no order.
+func (c *Client) ExpectMixed(sequences ...[]string) {
+	c.t.Helper()
+	left := 0
+	for _, s := range sequences {
+		left += len(s)
+	}
+	for ; left > 0; left-- {
+		got := c.Next()
+		i := slices.IndexFunc(sequences, func(s []string) bool { return len(s) > 0 && s[0] == got })
+		if i < 0 {
+			c.t.Fatalf("got %q, want the next of one of %q", got, sequences)
+		}
+		sequences[i] = sequences[i][1:]
+	}
 }
 
 // TryNext waits for the next message, for d.

@@ -56,7 +56,7 @@ func start(t *testing.T, change func(*Dialect)) *gateway {
 	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		facts := auth.Facts{Remote: netip.MustParseAddrPort(r.RemoteAddr).Addr(), Origin: r.Header.Get("Origin"), UserAgent: r.UserAgent()}
 		tr.Accept(w, r, Name, ReadLimit, func(c *transport.Conn) transport.Session {
-			s := g.dialect.Open(c, facts)
+			s := g.dialect.Open(c, facts, "")
 			if g.opened != nil {
 				g.opened <- s.(*session)
 			}

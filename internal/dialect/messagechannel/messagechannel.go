@@ -30,6 +30,11 @@
 //	server → {"success":false,"message":"Invalid message type"}
 //	         Everything else; problem.go has all messages and their reasons.
 //
+// Notifications are durable: a client that comes back gets what came while it
+// was away, in order. Its protocol carries no position, so the gateway keeps the
+// place: a ping stands behind what it sends (fence.go), the pong confirms it, and
+// where the user's clients are is stored (package hub, Cursor).
+//
 // A connection that was refused never receives a notification: it has its
 // place in the hub only after the backend has said yes. A renewal that comes to
 // anything but yes, for the same user, ends the connection too. An identity
@@ -94,9 +99,13 @@ func New(h *hub.Hub, a *auth.Authenticator, follow Follower, log *slog.Logger) *
 	}
 }
 
+// now is the time as sessions hold it.
+func (d *Dialect) now() time.Duration { return time.Since(d.started) }
+
 // Open begins a session on a new connection. Of f it takes the remote address,
-// the origin and the user agent.
-func (d *Dialect) Open(c *transport.Conn, f auth.Facts) transport.Session {
+// the origin and the user agent. device, which may be empty, is the part of the
+// user's clients that shares a delivered cursor.
+func (d *Dialect) Open(c *transport.Conn, f auth.Facts, device string) transport.Session {
 	f = f.Clean()
 	s := &session{
 		dialect:   d,
@@ -104,6 +113,7 @@ func (d *Dialect) Open(c *transport.Conn, f auth.Facts) transport.Session {
 		remote:    f.Remote,
 		origin:    unique.Make(f.Origin),
 		userAgent: unique.Make(f.UserAgent),
+		device:    unique.Make(device),
 	}
 	c.SetTimeout(d.authWithin)
 	return s

@@ -2,11 +2,13 @@ package messagechannel
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 	"unique"
 
 	"belfry/internal/auth"
 	"belfry/internal/hub"
+	"belfry/internal/position"
 	"belfry/internal/reason"
 	"belfry/internal/transport"
 )
@@ -15,15 +17,19 @@ import (
 // of them idle: what is only needed to authenticate is not kept, and what many
 // have in common is shared.
 //
-// turns guards everything below it: it is touched in a turn only.
+// turns guards everything below it: it is touched in a turn only. The fence has
+// a lock of its own, because the hub's worker and the client's pongs come often.
 type session struct {
 	dialect *Dialect
 	conn    *transport.Conn
 
+	fence     fence
 	turns     turns
 	place     hub.Conn
+	device    unique.Handle[string]
 	cancel    func() bool   // gives the pending authentication up
 	user      string        // who it is, from known on
+	start     string        // where a client without a cursor begins, by the backend's word
 	until     time.Duration // when the identity ends, since Dialect.started; 0 is never
 	remote    netip.Addr
 	origin    unique.Handle[string]
@@ -62,17 +68,60 @@ func (s *session) Message(_ transport.Opcode, p []byte) {
 	})
 }
 
-// Timeout implements transport.Session: no AUTH came, or the identity's time is
-// over.
+// Pong implements transport.Session: a fence was passed.
+func (s *session) Pong(payload []byte) {
+	if string(payload) == fenceText && s.fence.passed() {
+		s.conn.SetTimeout(fenceEvery)
+	}
+}
+
+// Drained implements transport.Session.
+func (s *session) Drained() { s.dialect.hub.Continue(&s.place) }
+
+// Reset implements hub.Writer.
+func (s *session) Reset(m position.Mark) { s.fence.reset(m) }
+
+// Idle implements hub.Writer.
+func (s *session) Idle() bool { return s.conn.NotifyDrained() }
+
+// Deliver implements hub.Writer.
+func (s *session) Deliver(b []byte, mark uint64) {
+	if mark == 0 {
+		s.conn.Write(b)
+		return
+	}
+	ping, later := s.fence.write(mark, s.dialect.now())
+	if ping {
+		b = append(slices.Clip(b), fenceFrame...)
+	}
+	s.conn.Write(b)
+	switch {
+	case ping:
+		s.conn.ExpectPong()
+	case later:
+		s.conn.SetTimeout(fenceEvery)
+	}
+}
+
+// Timeout implements transport.Session: a fence is due, no AUTH came, or the
+// identity's time is over.
 func (s *session) Timeout() {
+	ping, later := s.fence.due(s.dialect.now())
+	if ping {
+		s.conn.Write(fenceFrame)
+		s.conn.ExpectPong()
+	}
 	s.turns.do(func() {
+		if later {
+			defer s.conn.SetTimeout(fenceEvery) // before it, nothing else can be overdue by more
+		}
 		switch {
 		case s.phase == unknown:
 			s.phase = over
 			s.conn.Close(reason.NoAuth, transport.ClosePolicy, "no AUTH in time")
 		case s.phase != known || s.until == 0:
 			// A pending authentication decides, or this was overtaken.
-		case s.left() > 0: // overtaken by a renewal
+		case s.left() > 0: // overtaken by a renewal, or a fence was due
 			s.conn.SetTimeout(s.left())
 		default:
 			s.fail(expired)
@@ -81,7 +130,9 @@ func (s *session) Timeout() {
 }
 
 // Closed implements transport.Session.
-func (s *session) Closed(reason.Reason) { s.turns.do(s.leave) }
+func (s *session) Closed(why reason.Reason) {
+	s.turns.do(func() { s.leave(why != reason.ClientClosed) })
+}
 
 // The following are called in a turn.
 
@@ -131,13 +182,18 @@ func (s *session) answered(r auth.Result) {
 func (s *session) accept(r auth.Result) {
 	s.conn.Write(frame(transport.OpText, r.Reply))
 	s.phase, s.user, s.until = known, r.Identity.User, 0
-	s.conn.SetTimeout(0)
+	wait := time.Duration(0)
 	if end := r.Identity.ExpiresAt; !end.IsZero() {
 		s.until = end.Sub(s.dialect.started)
-		s.conn.SetTimeout(max(s.left(), 1))
+		wait = max(s.left(), 1)
 	}
+	if s.listening { // a fence may be due before
+		wait = fenceEvery
+	}
+	s.conn.SetTimeout(wait)
 	if !s.attached {
-		s.dialect.hub.Attach(&s.place, s.conn, s.dialect.encoding, s.user)
+		s.start = r.Identity.Start
+		s.dialect.hub.Attach(&s.place, s, s.dialect.encoding, s.user)
 		s.attached = true
 	}
 	s.listen()
@@ -153,7 +209,29 @@ func (s *session) listen() {
 	if s.dialect.follower != nil {
 		s.dialect.follower.Follow(s.user)
 	}
-	s.dialect.hub.Subscribe(&s.place, "#"+s.user) // last: who sees it counted knows that all is in place
+	// Last: who sees it counted knows that all is in place.
+	s.dialect.hub.Resume(&s.place, hub.Query{
+		User:     s.user,
+		Device:   s.device.Value(),
+		Channels: []string{"#" + s.user},
+		Start:    s.start,
+		Confirms: true,
+		Tickets:  true,
+	}, nil, s.resumed)
+}
+
+// resumed is told where the client starts. Its protocol has no words for a place
+// that was lost: that is logged here, and counted by the hub.
+func (s *session) resumed(start hub.Start) {
+	if start.Err != nil {
+		s.dialect.log.Warn("where a client starts can't be told now", "conn", s.conn.Name(), "user", s.user, "err", start.Err)
+		s.turns.do(func() { s.fail(problemFor(auth.Unavailable)) })
+		return
+	}
+	for _, r := range start.Resets {
+		s.dialect.log.Info("a client's place was lost: it is sent what there is", "conn", s.conn.Name(), "user", s.user, "reason", string(r.Why))
+	}
+	s.fence.open(start.Cursor)
 }
 
 func (s *session) fail(p *problem) { s.end(p.why, p.frame) }
@@ -163,13 +241,14 @@ func (s *session) fail(p *problem) { s.end(p.why, p.frame) }
 // and only where the connection was the user's until now.
 func (s *session) end(why reason.Reason, last []byte) {
 	s.dialect.log.Debug("ending a connection", "conn", s.conn.Name(), "user", s.user, "reason", why.String())
-	s.leave()
+	s.leave(true)
 	s.conn.Write(last)
 	s.conn.Close(why, transport.CloseNone, "")
 }
 
-// leave takes back all that others hold of the session. It may be called twice.
-func (s *session) leave() {
+// leave takes back all that others hold of the session. Unless it was the client
+// that closed, it may come back to where it was. It may be called twice.
+func (s *session) leave(broke bool) {
 	s.phase = over
 	if s.cancel != nil {
 		s.cancel()
@@ -179,6 +258,7 @@ func (s *session) leave() {
 		s.attached = false
 		s.dialect.hub.Detach(&s.place)
 	}
+	s.fence.close(broke)
 	if s.listening {
 		s.listening = false
 		if s.dialect.follower != nil {
@@ -188,4 +268,4 @@ func (s *session) leave() {
 }
 
 // left is how long the identity still lasts.
-func (s *session) left() time.Duration { return s.until - time.Since(s.dialect.started) }
+func (s *session) left() time.Duration { return s.until - s.dialect.now() }

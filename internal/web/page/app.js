@@ -10,7 +10,6 @@ const users = [
 ];
 
 const gateway = new URL("./", location.href);
-gateway.protocol = location.protocol === "https:" ? "wss:" : "ws:";
 document.getElementById("gateway").textContent = gateway.href;
 
 const cards = new Map();

@@ -1,10 +1,17 @@
 // One user's card: its connection, its six steps, and what it received.
 
-import { connect, parse } from "./client.js";
+import { parse } from "./connection.js";
+import * as eventsource from "./eventsource.js";
+import * as messagechannel from "./messagechannel.js";
+import { Story } from "./story.js";
 import { clock, milliseconds } from "./time.js";
 
 const LISTED = 50; // the newest ones; older ones leave the list, not the count
+const REMEMBERED = 500; // message ids, to know one that comes again
 const BYTES_SHOWN = 48;
+const CONFIRMED = 2500; // ms after it arrived a message is known to the gateway to have arrived
+
+const dialects = { messagechannel, eventsource };
 
 export class Card {
   #user;
@@ -13,6 +20,10 @@ export class Card {
   #connected = false; // authenticated and subscribed
   #own = new Map(); // what this page published and is not settled yet, by message id
   #count = 0;
+  #seen = new Set(); // message ids
+  #at = ""; // the last position; "" where the gateway remembers instead
+  #lastAt = -Infinity; // when the last message arrived
+  #story;
 
   constructor(user, url) {
     this.#user = user;
@@ -24,9 +35,50 @@ export class Card {
     title.id = `user-${user.id}`;
     this.element.setAttribute("aria-labelledby", title.id);
     this.#find(".list").setAttribute("aria-label", `Received by user ${user.id}`);
-    this.#find(".token code").textContent = `${user.token.slice(0, 8)}…${user.token.slice(-6)}`;
+    this.#find(".token").textContent = `${user.token.slice(0, 8)}…${user.token.slice(-6)}`;
+    for (const radio of this.element.querySelectorAll("[type=radio]")) radio.name = `dialect-${user.id}`;
+    this.#find(".dialects").addEventListener("change", () => this.#switch());
     this.#button.addEventListener("click", () => (this.#disconnect ? this.#disconnect() : this.#connect()));
+    this.#story = new Story((state, text) => this.#tell(state, text));
+    this.#find(".away").addEventListener("click", () => this.#goAway());
+    this.#find(".away").setAttribute("aria-label", `Away and back, user ${user.id}`);
+    this.#switch();
     this.#show("off", "Not connected");
+  }
+
+  get #dialect() {
+    return this.#find(".dialects :checked").value;
+  }
+
+  // switch takes over the chosen dialect, on a new connection if there is one.
+  // A position does not go from one to the other: the gateway knows where the
+  // user stands.
+  #switch() {
+    const again = this.#disconnect !== null;
+    this.#disconnect?.();
+    for (const [name, title] of Object.entries(dialects[this.#dialect].steps)) this.#steps[name].querySelector(".name").textContent = title;
+    this.#place("");
+    if (again) this.#connect();
+  }
+
+  // goAway tells the story: disconnected, three published, connected again. A
+  // client without a position that leaves at once would be sent its last message
+  // once more.
+  async #goAway() {
+    this.#find(".away").disabled = true;
+    const soon = CONFIRMED - (performance.now() - this.#lastAt);
+    if (this.#at === "" && soon > 0) {
+      this.#tell("", "A moment: the gateway is finding out that the last message has arrived.");
+      await new Promise((later) => setTimeout(later, soon));
+      if (!this.#connected) return;
+    }
+    this.#disconnect?.();
+    this.#show("off", "Away");
+    this.#button.disabled = true;
+    const published = await this.#story.publish(this.#user.id);
+    this.#button.disabled = false;
+    if (published) this.#connect();
+    else this.#show("off", "Not connected");
   }
 
   get connected() {
@@ -69,10 +121,13 @@ export class Card {
     for (const name of ["sent", "asked", "authenticated", "subscribed", "published", "received"]) this.#step(name, "");
     this.#show("busy", "Connecting…");
     this.#step("sent", "waiting");
-    this.#disconnect = connect(this.#url, this.#user.token, {
+    this.#disconnect = dialects[this.#dialect].connect(this.#url, this.#user.token, this.#at, {
       opened: () => this.#opened(),
       answered: (reply, ms) => this.#answered(reply, ms),
-      notified: (data) => this.#notified(data),
+      placed: (position) => this.#place(position),
+      notified: (data, position) => this.#notified(data, position),
+      reset: (reason) => this.#problem(`The position could not be served (${reason}): something may be missing, or come again.`),
+      waiting: (why) => this.#waiting(why),
       closed: (why) => this.#closed(why),
     });
   }
@@ -92,15 +147,34 @@ export class Card {
       if (asked) this.#step("authenticated", "failed", clock());
       return;
     }
-    this.#step("asked", "done", `in ${milliseconds(ms)}`);
-    this.#step("authenticated", "done", clock(), `as user ${reply.user_id}`);
+    this.#problem("");
+    this.#step("asked", "done", ms === undefined ? "" : `in ${milliseconds(ms)}`);
+    this.#step("authenticated", "done", clock(), reply.user_id === undefined ? "" : `as user ${reply.user_id}`);
     this.#step("subscribed", "done", clock());
     this.#connected = true;
     this.#show("on", "Connected");
   }
 
-  #notified(data) {
+  // waiting is for a browser that connects again by itself.
+  #waiting(why) {
+    this.#connected = false;
+    for (const name of ["sent", "asked", "authenticated", "subscribed"]) this.#step(name, "");
+    this.#step("sent", "waiting");
+    this.#show("busy", "Connecting again…");
+    this.#problem(`${why}. The browser connects again.`);
+  }
+
+  // place shows where the client stands.
+  #place(position) {
+    this.#at = position;
+    const place = this.#find(".position");
+    place.textContent = position || (this.#dialect === "messagechannel" ? "kept by the gateway" : "none yet");
+    place.classList.toggle("none", position === "");
+  }
+
+  #notified(data, position) {
     const now = performance.now();
+    this.#lastAt = now;
     const message = parse(data);
     const own = message === null ? undefined : this.#own.get(message.id);
     const facts = [];
@@ -114,8 +188,23 @@ export class Card {
       this.#step("received", "done", clock(), `after ${after}`);
       facts.push(`${after} after publishing`);
     }
-    if (typeof data !== "string") facts.push(`binary frame, ${data.byteLength} bytes, not UTF-8`);
-    this.#list(data, message, facts);
+    if (typeof data !== "string") facts.push(`${this.#dialect === "messagechannel" ? "binary frame" : "binary"}, ${data.byteLength} bytes, not UTF-8`);
+    const again = this.#knows(message?.id);
+    if (again) facts.push("received before");
+    if (position) this.#place(position);
+    this.#list(data, message, facts, position, again);
+    this.#story.received(message?.id);
+  }
+
+  // knows tells whether a message has come before: what was sent in the last
+  // moments before a connection ended may come again where the gateway has to
+  // remember.
+  #knows(id) {
+    if (id === undefined || id === null) return false;
+    if (this.#seen.has(id)) return true;
+    this.#seen.add(id);
+    if (this.#seen.size > REMEMBERED) this.#seen.delete(this.#seen.values().next().value);
+    return false;
   }
 
   #closed(why) {
@@ -123,6 +212,7 @@ export class Card {
     const was = this.#connected;
     this.#connected = false;
     this.#own.clear();
+    this.#story.over();
     for (const [name, step] of Object.entries(this.#steps)) {
       if (was || why === "") this.#step(name, "");
       else if (step.dataset.state === "waiting") this.#step(name, "failed");
@@ -131,8 +221,9 @@ export class Card {
     this.#problem(why === "" ? "" : `${why}. Connect to try again.`);
   }
 
-  #list(data, message, facts) {
+  #list(data, message, facts, position, again) {
     const item = document.createElement("li");
+    item.classList.toggle("again", again);
     const text = document.createElement("span");
     text.className = "data";
     if (message !== null && typeof message.data === "string") {
@@ -150,6 +241,12 @@ export class Card {
       const part = document.createElement("span");
       part.textContent = fact;
       line.append(part);
+    }
+    if (position) {
+      const place = document.createElement("code");
+      place.textContent = position;
+      place.title = "Position";
+      line.append(place);
     }
     item.append(text, line);
     const list = this.#find(".list");
@@ -178,6 +275,14 @@ export class Card {
     this.#find(".state").textContent = text;
     this.#button.textContent = state === "off" ? "Connect" : "Disconnect";
     this.#button.setAttribute("aria-label", `${this.#button.textContent} user ${this.#user.id}`);
+    this.#find(".away").disabled = state !== "on";
+  }
+
+  #tell(state, text) {
+    const tale = this.#find(".tale");
+    tale.dataset.state = state;
+    tale.textContent = text;
+    tale.hidden = text === "";
   }
 
   #problem(text) {

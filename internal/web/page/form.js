@@ -1,5 +1,7 @@
 // The form that has the example backend publish over NATS.
 
+import { newId, publish } from "./backend.js";
+
 export class Form {
   #form;
   #outcome;
@@ -39,7 +41,7 @@ export class Form {
     button.disabled = true;
     this.#show("", "Publishing…");
     card.publishing(id);
-    const result = await post({ ...what, id });
+    const result = await publish({ ...what, id });
     button.disabled = false;
 
     this.#unsure = result.unsure ? { what: JSON.stringify(what), id } : null;
@@ -49,7 +51,7 @@ export class Form {
       return;
     }
     card.published(id, result);
-    const away = card.connected ? "" : ` User ${what.user} is not connected on this page, so it is not shown here.`;
+    const away = card.connected ? "" : ` User ${what.user} is not connected on this page${result.stream ? ", and gets it on coming back" : ", so it is not shown here"}.`;
     this.#show("done", receipt(result) + away);
   }
 
@@ -57,31 +59,13 @@ export class Form {
   // because its outcome is not known: the stream then keeps one message.
   #idFor(what) {
     if (this.#unsure && this.#unsure.what === JSON.stringify(what)) return this.#unsure.id;
-    const bytes = crypto.getRandomValues(new Uint8Array(12));
-    return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+    return newId();
   }
 
   #show(state, text) {
     this.#outcome.dataset.state = state;
     this.#outcome.textContent = text;
   }
-}
-
-async function post(request) {
-  let response;
-  try {
-    response = await fetch("demo/publish", {
-      method: "POST",
-      headers: { "Content-Type": "application/json" },
-      body: JSON.stringify(request),
-      signal: AbortSignal.timeout(10000),
-    });
-  } catch {
-    return { unsure: true, error: "No answer: the gateway can't be reached. Publish again to retry under the same message id." };
-  }
-  const body = await response.json().catch(() => null);
-  if (response.ok && body) return body;
-  return { unsure: response.status >= 500, error: `Not acknowledged: ${body?.error ?? `the answer was HTTP ${response.status}`}.` };
 }
 
 function receipt({ subject, stream, seq, duplicate }) {

@@ -1,4 +1,4 @@
-// The message-channel protocol, from the client's side:
+// The dialect messagechannel, from the client's side:
 //
 //   page → gateway  {"type":"AUTH","token":T}
 //   gateway → page  the backend's reply, {"success":true,"user_id":1}, or
@@ -7,16 +7,23 @@
 //   gateway → page  what is published for the user, from then on: the
 //                   payload's bytes, as text, or as a binary frame where they
 //                   are not UTF-8
+//
+// It carries no position: where the user's client stands is for the gateway to
+// remember.
 
-// connect opens one connection and reports to `on`:
-//
-//   opened()             the socket is open and the token is sent
-//   answered(reply, ms)  the answer to the token, and how long it took
-//   notified(data)       a publication: a string or an ArrayBuffer
-//   closed(why)          the connection is over; why is "" after disconnect()
-//
-// It returns disconnect, after which nothing but closed("") is reported.
-export function connect(url, token, on) {
+import { parse, whyNotOpened } from "./connection.js";
+
+export const steps = {
+  sent: "Socket opened, token sent",
+  asked: "Gateway asks the backend",
+  authenticated: "Authenticated",
+  subscribed: "Subscribed",
+};
+
+// connect is as connection.js says; it needs no position.
+export function connect(base, token, _, on) {
+  const url = new URL(base);
+  url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
   const socket = new WebSocket(url);
   socket.binaryType = "arraybuffer";
   let opened = false;
@@ -49,7 +56,7 @@ export function connect(url, token, on) {
   socket.onclose = async (event) => {
     if (over) return;
     over = true;
-    on.closed(refusal || (opened ? whyClosed(event) : await whyNotOpened()));
+    on.closed(refusal || (opened ? whyClosed(event) : await whyNotOpened("WebSocket")));
   };
 
   return function disconnect() {
@@ -58,17 +65,6 @@ export function connect(url, token, on) {
     socket.close();
     on.closed("");
   };
-}
-
-// parse returns the JSON object in a text frame, else null.
-export function parse(data) {
-  if (typeof data !== "string") return null;
-  try {
-    const value = JSON.parse(data);
-    return typeof value === "object" ? value : null;
-  } catch {
-    return null;
-  }
 }
 
 function whyClosed({ code, reason }) {
@@ -83,15 +79,5 @@ function whyClosed({ code, reason }) {
       return `The gateway closed the connection${said}`;
     default:
       return `The gateway closed the connection with code ${code}${said}`;
-  }
-}
-
-// A browser does not say why a WebSocket did not open. The gateway does.
-async function whyNotOpened() {
-  try {
-    const ready = await fetch("readyz", { cache: "no-store", signal: AbortSignal.timeout(2000) });
-    return ready.ok ? "The gateway did not accept the WebSocket" : "The gateway is up, but not ready yet";
-  } catch {
-    return "The gateway can't be reached";
   }
 }

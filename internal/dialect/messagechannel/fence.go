@@ -1,0 +1,121 @@
+package messagechannel
+
+import (
+	"sync"
+	"time"
+
+	"belfry/internal/hub"
+	"belfry/internal/position"
+	"belfry/internal/transport"
+)
+
+// A fence confirms what a client has received, though its protocol has no words
+// for it: a ping behind the frames, and its pong. It rides in the same write as
+// a notification, at most one is outstanding and one a second is sent; a last
+// one follows a second after the last notification.
+//
+// A browser answers before its page has run: a confirmed notification has
+// reached the client's host, not its user's eyes.
+type fence struct {
+	mu     sync.Mutex // guards the following; the cursor's methods are called with it held
+	cursor hub.Cursor // nil: nothing is confirmed
+	sent   uint64     // the newest sequence that was written
+	fenced uint64     // the newest before the ping that is outstanding; 0 for none
+	known  uint64     // the newest that is confirmed
+	at     time.Duration
+	closed bool
+}
+
+const (
+	// fenceEvery is the time between two fences.
+	fenceEvery = time.Second
+	fenceText  = "f"
+)
+
+var fenceFrame = transport.AppendPing(nil, []byte(fenceText))
+
+// open gives the fence the cursor to confirm to.
+func (f *fence) open(c hub.Cursor) {
+	f.mu.Lock()
+	closed := f.closed
+	if !closed {
+		f.cursor = c
+	}
+	f.mu.Unlock()
+	if closed && c != nil {
+		c.Close()
+	}
+}
+
+// reset says that what is sent from now on is of another epoch.
+func (f *fence) reset(m position.Mark) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.sent, f.known = m.Seq, m.Seq
+	if f.fenced != 0 {
+		f.fenced = m.Seq // its pong confirms no more than that
+	}
+	if f.cursor != nil {
+		f.cursor.Reset(m)
+	}
+}
+
+// close ends the cursor; broke says that it was not the client that ended the
+// connection. It may be called twice.
+func (f *fence) close(broke bool) {
+	f.mu.Lock()
+	c := f.cursor
+	f.cursor, f.closed = nil, true
+	f.mu.Unlock()
+	switch {
+	case c == nil:
+	case broke:
+		c.Break()
+	default:
+		c.Close()
+	}
+}
+
+// write notes that everything up to mark is being written at that time. It
+// returns whether a ping is to go with it, and else whether one is to follow.
+func (f *fence) write(mark uint64, now time.Duration) (ping, later bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.cursor == nil {
+		return false, false
+	}
+	f.sent = max(f.sent, mark)
+	f.cursor.Sent(mark)
+	return f.put(now), f.fenced == 0
+}
+
+// due is write without anything to write: the last fence.
+func (f *fence) due(now time.Duration) (ping, later bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.cursor == nil || f.fenced != 0 || f.sent <= f.known {
+		return false, false
+	}
+	return f.put(now), f.fenced == 0
+}
+
+// put sets a fence if one may be set. Called with mu held.
+func (f *fence) put(now time.Duration) bool {
+	if f.fenced != 0 || f.at != 0 && now-f.at < fenceEvery {
+		return false
+	}
+	f.fenced, f.at = f.sent, now
+	return true
+}
+
+// passed is the pong. It returns whether another fence is to follow.
+func (f *fence) passed() (later bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.cursor == nil || f.fenced == 0 {
+		return false
+	}
+	f.known, f.fenced = f.fenced, 0
+	f.cursor.Confirm(f.known)
+	return f.sent > f.known
+}
