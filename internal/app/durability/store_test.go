@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -53,14 +54,21 @@ func (s *store) put(subject string, payloads ...string) (ack *jetstream.PubAck) 
 	return ack
 }
 
-// putAs publishes under an id.
+// putAs publishes under an id, again and again until there is an ack.
 func (s *store) putAs(subject, id, payload string) *jetstream.PubAck {
 	s.t.Helper()
-	ack, err := s.js.PublishMsg(within(s.t), &nats.Msg{Subject: subject, Data: []byte(payload), Header: nats.Header{nats.MsgIdHdr: {subject + ":" + id}}})
-	if err != nil {
-		s.t.Fatalf("publishing on %s: %v", subject, err)
+	msg := &nats.Msg{Subject: subject, Data: []byte(payload), Header: nats.Header{nats.MsgIdHdr: {subject + ":" + id}}}
+	for patience := within(s.t); ; {
+		ctx, cancel := context.WithTimeout(patience, 2*time.Second)
+		ack, err := s.js.PublishMsg(ctx, msg)
+		cancel()
+		if err == nil {
+			return ack
+		}
+		if patience.Err() != nil {
+			s.t.Fatalf("publishing on %s: %v", subject, err)
+		}
 	}
-	return ack
 }
 
 // putMany publishes without waiting for each ack, and waits for them all.
