@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -18,6 +19,9 @@ configuration names are looked at.
 
 Where all is well it lists what differs from the defaults and where it comes from
 (file and line, environment, flag). Secrets are not shown.
+
+With --rate, and --size for another size than 128 bytes, it says how long
+stream.max_bytes lasts, and whether age or bytes will evict.
 
 With --connect it then connects to NATS as the gateway would, to the one configured
 or else to that of the running gateway, and tries everything that a gateway needs
@@ -34,6 +38,7 @@ reached, 2 not valid.`
 
 const checkExample = `  belfry check --config /etc/belfry.yaml
   belfry check --config /etc/belfry.yaml --public :6003
+  belfry check --config /etc/belfry.yaml --rate 20
   belfry check --config /etc/belfry.yaml --connect
   belfry check --config /etc/belfry.yaml --permissions > belfry-users.conf
   BELFRY_DRAIN=1m belfry check`
@@ -41,6 +46,8 @@ const checkExample = `  belfry check --config /etc/belfry.yaml
 type checking struct {
 	opts                 *options
 	connect, permissions bool
+	rate                 float64
+	size                 int
 }
 
 func checkCommand() *cobra.Command {
@@ -53,6 +60,8 @@ func checkCommand() *cobra.Command {
 	}
 	c := &checking{opts: addOptions(cmd)}
 	cmd.Flags().BoolVar(&c.connect, "connect", false, "try on NATS what a gateway needs there")
+	cmd.Flags().Float64Var(&c.rate, "rate", 0, "say how long stream.max_bytes lasts at `MESSAGES` a second")
+	cmd.Flags().IntVar(&c.size, "size", 128, "their size in `BYTES`")
 	cmd.Flags().BoolVar(&c.permissions, "permissions", false, "print the rights that NATS users need")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return c.run(cmd.Context()) }
 	return cmd
@@ -74,8 +83,14 @@ func (c *checking) run(ctx context.Context) error {
 		fmt.Print(app.Permissions(loaded.Options))
 		return nil
 	}
-	if err := printDifferences(loaded); err != nil || !c.connect {
+	if err := printDifferences(loaded); err != nil {
 		return err
+	}
+	if c.rate > 0 {
+		fmt.Println(lasts(loaded.Options.Stream, c.rate, c.size))
+	}
+	if !c.connect {
+		return nil
 	}
 	return checkNATS(ctx, loaded.Options)
 }
@@ -97,4 +112,29 @@ func printDifferences(loaded config.Loaded) error {
 		fmt.Fprintf(w, "  %s\t%s\t%s\n", name, text, loaded.Sources[name])
 	}
 	return w.Flush()
+}
+
+// overhead is what NATS stores of a message beside its payload: the record's
+// head, subject, message id and checksum. Measured: 1 GiB takes about 4.5
+// million messages of 128 bytes.
+const overhead = 110
+
+// lasts says which of a stream's two bounds is reached first.
+func lasts(s config.Stream, rate float64, size int) string {
+	const day = 24 * time.Hour
+	held := float64(s.MaxBytes) / float64(size+overhead)
+	full := time.Duration(min(held/rate, (100*365*day).Seconds()) * float64(time.Second))
+	text := fmt.Sprintf("stream.max_bytes holds about %.0f messages of %d bytes in each stream: %s at %g a second", held, size, roughly(full), rate)
+	if full < s.MaxAge {
+		return text + fmt.Sprintf(".\nThat is less than stream.max_age (%s): bytes will evict what is younger. Raise stream.max_bytes to keep it for as long.", roughly(s.MaxAge))
+	}
+	return text + fmt.Sprintf(".\nstream.max_age (%s) is reached before it.", roughly(s.MaxAge))
+}
+
+// roughly is a duration as people say it.
+func roughly(d time.Duration) string {
+	if d < 48*time.Hour {
+		return d.Round(time.Minute).String()
+	}
+	return fmt.Sprintf("%.1f days", d.Hours()/24)
 }

@@ -66,19 +66,15 @@ func serve(t *testing.T, s *Server) *httptest.Server {
 // post posts with the key, and holds request and answer against the document.
 func post(t *testing.T, server *httptest.Server, body string, header ...string) (status int, text string) {
 	t.Helper()
-	make := func() *http.Request {
-		r, err := http.NewRequest("POST", server.URL+"/api/publish", strings.NewReader(body))
-		if err != nil {
-			t.Fatal(err)
-		}
-		r.Header.Set("Content-Type", "application/json")
-		r.Header.Set("X-API-Key", key)
-		for i := 0; i < len(header); i += 2 {
-			r.Header.Set(header[i], header[i+1])
-		}
-		return r
+	r, err := http.NewRequest("POST", server.URL+"/api/publish", strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
 	}
-	answer, err := http.DefaultClient.Do(make())
+	r.Header.Set("X-API-Key", key)
+	for i := 0; i < len(header); i += 2 {
+		r.Header.Set(header[i], header[i+1])
+	}
+	answer, err := http.DefaultClient.Do(r)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,7 +83,7 @@ func post(t *testing.T, server *httptest.Server, body string, header ...string) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	described(t, make(), answer, data)
+	described(t, body, answer, data)
 	return answer.StatusCode, string(data)
 }
 

@@ -14,7 +14,7 @@ func (a *App) health() ops.Health {
 		Version:   build().Version,
 		Started:   a.started,
 		Durable:   a.options.Load().Durable,
-		Streams:   []string{},
+		Streams:   []ops.Stored{},
 		Connected: a.connected(),
 	}
 	r := a.rooms.Load()
@@ -28,9 +28,15 @@ func (a *App) health() ops.Health {
 	if away {
 		h.NATS.AwaySince = &since
 	}
-	if r.durable {
-		names := r.bus.Names()
-		h.Streams = []string{names.Notifications(), names.Channels()}
+	if r.journal == nil {
+		return h
+	}
+	for _, st := range r.journal.Stats().Streams {
+		stored := ops.Stored{Name: st.Name, Watermark: st.Watermark, Lag: st.Lag, MaxAge: a.options.Load().Stream.MaxAge.String()}
+		if !st.Oldest.IsZero() {
+			stored.Oldest = &st.Oldest
+		}
+		h.Streams = append(h.Streams, stored)
 	}
 	return h
 }

@@ -27,9 +27,18 @@ type Health struct {
 	Version   string    `json:"version"`
 	Started   time.Time `json:"started"`
 	Durable   bool      `json:"durable"`
-	Streams   []string  `json:"streams"` // empty where nothing is stored
+	Streams   []Stored  `json:"streams"` // empty where nothing is stored
 	NATS      NATS      `json:"nats"`
 	Connected int       `json:"connections"`
+}
+
+// Stored is what Health says of a stream.
+type Stored struct {
+	Name      string     `json:"name"`             // in NATS
+	Watermark uint64     `json:"watermark"`        // up to here it was handed to the connections
+	Lag       uint64     `json:"lag"`              // messages behind that
+	Oldest    *time.Time `json:"oldest,omitempty"` // when the oldest message was stored
+	MaxAge    string     `json:"max_age"`          // how long they are kept, unless max_bytes evicts them
 }
 
 // NATS is what Health says of the connection to NATS.
