@@ -11,7 +11,7 @@ BUILD    = CGO_ENABLED=0 $(GO) build -trimpath $(VCS)
 
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help demo build test deps lint unit portable e2e bench vuln clean
+.PHONY: help demo build test deps lint unit portable e2e bench soak vuln clean
 
 help: ## what there is
 	@sed -n 's/^\([a-z][a-z0-9]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r t d; do printf '  make %-10s %s\n' "$$t" "$$d"; done
@@ -38,6 +38,7 @@ lint: ## gofmt, go vet, staticcheck, and a build for macOS; the import rules are
 	$(GO) vet ./...
 	@echo "== go vet, portable transport; a build for macOS"
 	$(GO) vet -tags portable ./internal/transport/...
+	$(GO) vet -tags soak ./internal/soak
 	GOOS=darwin CGO_ENABLED=0 $(GO) build -o /dev/null ./cmd/belfry
 	cd examples/go && $(GO) vet ./...
 	@echo "== staticcheck"
@@ -55,8 +56,11 @@ e2e: ## headless Chromium against the real binary
 	@echo "== end to end, headless Chromium"
 	@cd e2e && $(NPM) test
 
-bench: ## Go benchmarks, without the race detector (load and side-by-side runs come later)
+bench: ## Go benchmarks, without the race detector
 	$(GO) test -run '^$$' -bench . -benchmem ./internal/...
+
+soak: ## load on a real gateway: 19,000 idle connections, 10,000 that come back at once, replay out of a million
+	ulimit -n "$$(ulimit -Hn)" && $(GO) test -tags soak -count=1 -v -timeout 30m ./internal/soak
 
 vuln: ## govulncheck; needs to reach its database
 	$(TOOL) govulncheck ./...
