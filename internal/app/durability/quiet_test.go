@@ -27,20 +27,15 @@ func TestQuietForLongerThanTheRetention(t *testing.T) {
 	at := a.Addresses().Public
 	s.put("notification.1", "early")
 	events, frames := apptest.Follow(t, at, "1").Started(), attach(t, at, "1")
-	channel := apptest.Follow(t, at, "2", "start", "now").Started()
 	events.Expect("early")
 	frames.Expect("early")
 
-	first := s.stream(notifications).CachedInfo().State.FirstSeq
-	busy := func(d time.Duration) {
-		apptest.Eventually(t, "what was there first has expired", func() bool {
-			s.put("notification.3", "noise")
-			return s.stream(notifications).CachedInfo().State.FirstSeq > first+uint64(d/time.Millisecond)/100
-		})
-	}
-	for until := time.Now().Add(3 * retention); time.Now().Before(until); {
-		busy(0)
-	}
+	connected := s.put("notification.3", "noise").Sequence
+	until := time.Now().Add(3 * retention)
+	apptest.Eventually(t, "all has expired that was there when they connected", func() bool {
+		s.put("notification.3", "noise")
+		return time.Now().After(until) && s.stream(notifications).CachedInfo().State.FirstSeq > connected
+	})
 	// The last heartbeat counts.
 	beaten := events.LastID()
 	for {
@@ -58,7 +53,6 @@ func TestQuietForLongerThanTheRetention(t *testing.T) {
 		e.Expect("late")
 	}
 	attach(t, b.Addresses().Public, "1").Expect("late")
-	_ = channel
 	for _, gateway := range []*app.App{a, b} {
 		for _, why := range []string{"epoch", "ahead", "expired", "malformed"} {
 			if n := apptest.Metric(t, gateway, fmt.Sprintf("belfry_resets_total{reason=%q}", why)); n != 0 {
