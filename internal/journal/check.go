@@ -20,6 +20,7 @@ type question struct {
 	sure     bool   // that the leader has less than we applied has been so for long
 	owed     bool   // the epoch is to be rotated
 	anchors  []known
+	seams    []uint64
 	consumer uint64 // the number of the feed's consumer if it is up, else 0
 	waiting  []func(view, error)
 }
@@ -49,7 +50,8 @@ func (s *sequencer) check() {
 		return
 	}
 	s.checking, s.recheck = true, false
-	q := question{epoch: s.view.epoch, at: s.applied, trusted: s.trusted, owed: s.owed, anchors: slices.Clone(s.anchors)}
+	s.asked = len(s.seams)
+	q := question{epoch: s.view.epoch, at: s.applied, trusted: s.trusted, owed: s.owed, anchors: slices.Clone(s.anchors), seams: slices.Clone(s.seams)}
 	q.sure = !s.doubt.IsZero() && time.Since(s.doubt) >= s.pace.settle
 	if s.feed.up {
 		q.consumer = s.feed.number
@@ -96,9 +98,11 @@ func (s *sequencer) judge(ctx context.Context, q question) verdict {
 		}
 		return s.disown(ctx, v)
 	}
-	same, err := s.same(ctx, q, q.trusted)
-	if err == nil && same && q.at > q.trusted {
-		same, err = s.same(ctx, q, q.at)
+	same, err := true, error(nil)
+	for _, upTo := range append([]uint64{q.trusted, q.at}, q.seams...) {
+		if same && err == nil {
+			same, err = s.same(ctx, q, upTo)
+		}
 	}
 	switch {
 	case q.owed:
@@ -161,6 +165,7 @@ func (s *sequencer) onVerdict(v verdict) {
 	default:
 		s.agree(v)
 	}
+	s.asked = 0
 	look := s.view
 	for _, done := range v.waiting {
 		done(look, v.err)
@@ -176,6 +181,7 @@ func (s *sequencer) onVerdict(v verdict) {
 // agree takes over what a check found of the stream that we know.
 func (s *sequencer) agree(v verdict) {
 	s.doubt = time.Time{}
+	s.seams = slices.Delete(s.seams, 0, s.asked)
 	if s.feed.up && v.consumer == s.feed.number {
 		s.verified, s.trusted = true, max(s.trusted, v.at)
 	}
@@ -198,9 +204,10 @@ func (s *sequencer) startOver(v verdict) {
 	s.stats.resets.Add(1)
 	s.history++
 	s.held, s.doubt, s.verified, s.again = nil, time.Time{}, false, false
+	s.seams, s.asked = nil, 0
 	s.hub.Reset(s.id, position.Mark{Epoch: v.now.epoch, Seq: v.shared}, hub.ResetEpoch)
 	s.ring.reset(v.now.epoch, v.shared)
-	s.at, s.applied, s.trusted = v.shared, v.shared, v.shared
+	s.at, s.applied, s.trusted, s.vouched = v.shared, v.shared, v.shared, 0
 	s.anchors = slices.DeleteFunc(s.anchors, func(k known) bool { return k.seq > v.shared })
 	s.oldest = 0
 	s.setView(view{epoch: v.now.epoch, watermark: v.shared, first: v.now.first, last: max(v.now.last, v.shared), oldest: v.oldest})

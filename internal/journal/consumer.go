@@ -126,6 +126,7 @@ func (s *sequencer) feedCreated(c created) {
 func (s *sequencer) feedLost() {
 	s.stats.consumers.Add(1)
 	s.verified = false
+	s.seam()
 	s.openFeed()
 	s.poll()
 	s.check()

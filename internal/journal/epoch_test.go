@@ -103,10 +103,8 @@ func TestRestoredFromACopy(t *testing.T) {
 			w.reaches(h2, notifications, lost.Position.Get(notifications))
 			w.restore(copied)
 			w.publishMany(published, "since")
-			var now position.Mark
 			w.eventually("both have the same new epoch", func() bool {
 				a, b := h1.mark(notifications), h2.mark(notifications)
-				now = a
 				return a == b && a.Epoch != lost.Epoch && a.Seq == common.Seq+uint64(published)
 			})
 			for i, h := range []*recorder{h1, h2} {
@@ -114,15 +112,11 @@ func TestRestoredFromACopy(t *testing.T) {
 				for n := range published {
 					want = append(want, fmt.Sprintf("%d #%d since-%d", common.Seq+uint64(n)+1, n%3, n))
 				}
-				expectTexts(t, fmt.Sprint("gateway ", i), h.got(notifications, now.Epoch), want)
-				for _, m := range h.resetMarks() {
-					if m.Seq != common.Seq {
-						t.Errorf("gateway %d: reset to %v, common is %d", i, m, common.Seq)
-					}
+				expectTexts(t, fmt.Sprint("gateway ", i), h.gotSince(notifications, lost.Epoch), want)
+				// Both may have rotated it, one after the other: nothing comes again for that.
+				if resets := h.resetMarks(); len(resets) > 2 || resets[0].Seq != common.Seq {
+					t.Errorf("gateway %d: resets %v, common is %d", i, resets, common.Seq)
 				}
-			}
-			if resets := h1.resetMarks(); len(resets) > 2 {
-				t.Errorf("resets %v", resets)
 			}
 			t.Logf("%+v", j1.Stats().Streams[0])
 		})

@@ -91,6 +91,18 @@ func (r *recorder) got(s position.Stream, epoch string) (texts []string) {
 	return texts
 }
 
+// gotSince is got for all epochs but one.
+func (r *recorder) gotSince(s position.Stream, epoch string) (texts []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, p := range r.all {
+		if p.Stream == s && p.Epoch != epoch {
+			texts = append(texts, fmt.Sprintf("%d %s %s", p.Seq, p.Channel, p.Payload))
+		}
+	}
+	return texts
+}
+
 func (r *recorder) resetMarks() []position.Mark {
 	r.mu.Lock()
 	defer r.mu.Unlock()

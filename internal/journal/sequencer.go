@@ -85,11 +85,21 @@ type sequencer struct {
 	// is such a consumer.
 	trusted  uint64
 	verified bool
-	doubt    time.Time // since when the leader has had less than we applied
-	owed     bool      // the epoch is to be rotated and could not be
-	anchors  []known   // the newest messages taken, in a ring that begins at oldest
-	oldest   int
-	told     map[string]string
+	// vouched is the last sequence of which the consumer said that it was there,
+	// when it said so: what polls brought meanwhile may be of another history.
+	vouched uint64
+	// seams are sequences at which another history may have begun: what was taken
+	// up to there came before NATS or the consumer was lost, what is above it
+	// after that. A check compares at each, as the newest that was taken may be of
+	// the other history already. The check under way compares at the first asked of
+	// them.
+	seams   []uint64
+	asked   int
+	doubt   time.Time // since when the leader has had less than we applied
+	owed    bool      // the epoch is to be rotated and could not be
+	anchors []known   // the newest messages taken, in a ring that begins at oldest
+	oldest  int
+	told    map[string]string
 
 	mu      sync.Mutex // guards the following
 	view    view
@@ -198,7 +208,21 @@ func (s *sequencer) receive(m *nats.Msg) {
 		s.stats.consumed.Add(1)
 	}
 	if s.verified {
-		s.trusted = s.at
+		s.trusted = max(s.trusted, min(s.vouched, s.at))
+	}
+}
+
+// maxSeams bounds what one check compares.
+const maxSeams = 32
+
+// seam is called before something is taken that another history may have.
+func (s *sequencer) seam() {
+	switch n := len(s.seams); {
+	case n > s.asked && s.seams[n-1] == s.at:
+	case n >= s.asked+maxSeams: // who reads so much is given a bound, at the price of some places in the middle
+		s.seams[n-1] = s.at
+	default:
+		s.seams = append(s.seams, s.at)
 	}
 }
 
@@ -218,6 +242,7 @@ func (s *sequencer) offer(m *nats.Msg) {
 	case seq == s.at+1:
 		got := newMessage(seq, at, m.Subject, m.Header, m.Data)
 		s.take(&got)
+		s.vouched = seq
 	case !s.resting:
 		s.held = m
 		s.stats.holes.Add(1)
@@ -229,7 +254,12 @@ func (s *sequencer) offer(m *nats.Msg) {
 func (s *sequencer) status(m *nats.Msg) {
 	switch m.Header.Get("Status") {
 	case "100": // idle: which of the stream's messages was the last it sent
-		if last, err := parseSeq(m.Header.Get("Nats-Last-Stream")); err == nil && last > s.at && !s.resting {
+		last, err := parseSeq(m.Header.Get("Nats-Last-Stream"))
+		if err != nil {
+			return
+		}
+		s.vouched = max(s.vouched, last)
+		if last > s.at && !s.resting {
 			s.poll()
 		}
 	default:

@@ -75,6 +75,9 @@ func (s *sequencer) onPolled(p polled) {
 // takeAll applies what was read: between two messages of one answer there is
 // nothing in the stream.
 func (s *sequencer) takeAll(msgs []message) bool {
+	if len(msgs) > 0 && msgs[len(msgs)-1].seq > s.at {
+		s.seam()
+	}
 	for i := range msgs {
 		if m := &msgs[i]; m.seq > s.at {
 			s.take(m)
