@@ -412,10 +412,14 @@ func (m *model) moved(epoch string, have []modelMessage) {
 		for _, reset := range m.hubs[c.gateway].resetMarks()[m.resets[c.gateway]:] {
 			mark.Seq = min(mark.Seq, reset.Seq)
 		}
-		// What is below the mark is the same as before, but for what was removed.
+		// What is below the mark is the same as before, but for what was removed. The
+		// gateway may have handed on something new before it found out.
 		for _, msg := range have {
-			if msg.seq <= mark.Seq && !msg.removed && !slices.ContainsFunc(before, func(b modelMessage) bool { return b.seq == msg.seq && b.text == msg.text }) {
+			if msg.seq <= mark.Seq && !msg.removed && !m.was(before, msg) && !m.hubs[c.gateway].had(msg) {
 				m.r.Fatalf("reset to %v, but %v was not there before; resets %v", mark, msg, m.hubs[c.gateway].resetMarks()[m.resets[c.gateway]:])
+			}
+			if msg.seq <= mark.Seq && msg.seq <= lastOf(before) && !msg.removed && !m.was(before, msg) {
+				m.r.Fatalf("reset to %v, but %v is in the place of another one; resets %v", mark, msg, m.hubs[c.gateway].resetMarks()[m.resets[c.gateway]:])
 			}
 		}
 		at = position.Mark{Epoch: epoch, Seq: min(at.Seq, mark.Seq)}
@@ -425,6 +429,24 @@ func (m *model) moved(epoch string, have []modelMessage) {
 	for i, h := range m.hubs {
 		m.resets[i] = len(h.resetMarks())
 	}
+}
+
+func (m *model) was(before []modelMessage, msg modelMessage) bool {
+	return slices.ContainsFunc(before, func(b modelMessage) bool { return b.seq == msg.seq && b.text == msg.text })
+}
+
+func lastOf(all []modelMessage) uint64 {
+	if len(all) == 0 {
+		return 0
+	}
+	return all[len(all)-1].seq
+}
+
+// had tells whether the recorder was given a message, in whatever epoch.
+func (r *recorder) had(msg modelMessage) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.ContainsFunc(r.all, func(p hub.Publication) bool { return p.Seq == msg.seq && string(p.Payload) == msg.text })
 }
 
 func (m *model) epochNow() string {
