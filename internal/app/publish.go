@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/nats-io/nats.go"
+
 	"belfry/internal/bus"
 	"belfry/internal/config"
 	"belfry/internal/journal"
@@ -34,7 +36,7 @@ type Receipt struct {
 // Until ctx ends it tries again with the same id, which the receipt has, also
 // with an error. natsURL is where NATS is; empty for the one in o.
 func Publish(ctx context.Context, o config.Options, natsURL string, p Publication) (Receipt, error) {
-	b, err := bus.Dial(ctx, o, natsURL, slog.New(slog.DiscardHandler))
+	b, err := reach(ctx, o, natsURL)
 	if err != nil {
 		return Receipt{ID: p.ID}, err
 	}
@@ -48,4 +50,22 @@ func Publish(ctx context.Context, o config.Options, natsURL string, p Publicatio
 		got.Unknown, err = err, nil
 	}
 	return got, err
+}
+
+// reachPause is between two tries to reach a NATS that is not there.
+const reachPause = 250 * time.Millisecond
+
+// reach connects to NATS, trying on until ctx ends while nobody is there.
+func reach(ctx context.Context, o config.Options, natsURL string) (*bus.Bus, error) {
+	for {
+		b, err := bus.Dial(ctx, o, natsURL, slog.New(slog.DiscardHandler))
+		if err == nil || !errors.Is(err, nats.ErrNoServers) && !errors.Is(err, bus.ErrUnavailable) {
+			return b, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, err
+		case <-time.After(reachPause):
+		}
+	}
 }

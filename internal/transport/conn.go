@@ -245,8 +245,10 @@ func (c *Conn) NotifyDrained() (drained bool) {
 	return false
 }
 
-// ExpectPong says that a ping of the session's own was written: silence for the
-// pong timeout ends the connection as after one of the transport's.
+// ExpectPong says that a ping of the session's own is about to be written:
+// silence for the pong timeout ends the connection as after one of the
+// transport's. It comes before that Write, whose pong may be read before Write
+// returns.
 func (c *Conn) ExpectPong() {
 	now := c.server.wheel.time()
 	c.fencedAt.Store(uint32(now))

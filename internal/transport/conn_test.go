@@ -384,6 +384,28 @@ func TestFence(t *testing.T) {
 	})
 }
 
+// TestPromptPong: a pong that is read before the write of its ping returns counts.
+func TestPromptPong(t *testing.T) {
+	bothWays(t, func(t *testing.T, o transport.Options) {
+		o.Tick, o.PongTimeout = 2*time.Millisecond, 30*time.Millisecond
+		b := start(t, o)
+		c := b.dial()
+		s := b.session(0)
+		for range 500 {
+			s.conn.ExpectPong()
+			s.conn.Write(transport.AppendPing(nil, []byte("7")))
+			c.expect(0x89, "7")
+			c.send(frame(0x8A, []byte("7")))
+			<-s.pongs
+		}
+		over := time.Now().Add(5 * o.PongTimeout)
+		await(t, "the time for a pong to be over", func() bool { return time.Now().After(over) })
+		if len(s.closed) > 0 {
+			t.Errorf("closed with reason %s", <-s.closed)
+		}
+	})
+}
+
 // TestDrained: the session is told when a client has taken what waited.
 func TestDrained(t *testing.T) {
 	bothWays(t, func(t *testing.T, o transport.Options) {

@@ -93,12 +93,10 @@ func (s *session) Deliver(b []byte, mark uint64) {
 	ping, later := s.fence.write(mark, s.dialect.now())
 	if ping {
 		b = append(slices.Clip(b), fenceFrame...)
+		s.conn.ExpectPong() // first: the pong may be there before Write returns
 	}
 	s.conn.Write(b)
-	switch {
-	case ping:
-		s.conn.ExpectPong()
-	case later:
+	if later {
 		s.conn.SetTimeout(fenceEvery)
 	}
 }
@@ -108,8 +106,8 @@ func (s *session) Deliver(b []byte, mark uint64) {
 func (s *session) Timeout() {
 	ping, later := s.fence.due(s.dialect.now())
 	if ping {
-		s.conn.Write(fenceFrame)
 		s.conn.ExpectPong()
+		s.conn.Write(fenceFrame)
 	}
 	s.turns.do(func() {
 		if later {

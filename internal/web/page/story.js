@@ -43,7 +43,9 @@ export class Story {
     const ms = Math.round(performance.now() - this.#backAt);
     if (got === want) this.#tell("done", `All three arrived, in order, once, ${ms} ms after coming back.`);
     else if (want.startsWith(got)) this.#tell("", `${this.#got.length} of three have arrived.`);
-    else this.#tell("failed", "They arrived in another order, or twice.");
+    else if (inOrder(this.#got, this.#expected)) {
+      this.#tell("failed", "One is missing here: another client of this user has received it. By messagechannel a user's clients share a place, unless each has a device of its own.");
+    } else this.#tell("failed", "They arrived in another order, or twice.");
   }
 
   // over is told when the connection ends before all have arrived.
@@ -51,4 +53,9 @@ export class Story {
     if (this.#got.length < this.#expected.length) this.#tell("", "");
     this.#expected = [];
   }
+}
+
+// inOrder tells whether got is want with something left out.
+function inOrder(got, want) {
+  return got.every((id, i) => i === 0 || want.indexOf(got[i - 1]) < want.indexOf(id));
 }
