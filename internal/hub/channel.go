@@ -1,6 +1,10 @@
 package hub
 
-import "sort"
+import (
+	"sort"
+
+	"belfry/internal/position"
+)
 
 // A channel is one shard's part of a channel: its subscribers in that shard and
 // what has been published and not yet written to all of them. The shard's mu
@@ -28,6 +32,9 @@ type join struct {
 	after, last uint64
 	bytes       []byte
 }
+
+// kind is the index of the channel's stream.
+func (ch *channel) kind() int { return int(position.Of(ch.name)) - 1 }
 
 // last is the number of the newest publication in the backlog, 0 for none.
 func (ch *channel) last() uint64 {

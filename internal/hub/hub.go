@@ -128,13 +128,15 @@ func (h *Hub) Encoding(dialect string, encode func(*Publication) []byte) *Encodi
 // Publish hands a batch to the connections subscribed to its channels, in
 // order, and returns without waiting for any connection. Batches of concurrent
 // calls are in no order to each other. It waits only while a shard has more
-// than maxPending publications to write yet, so that a source that is faster
-// than the machine is slowed down rather than stored in memory.
+// than maxPending publications of the same stream's channels to write yet, so
+// that a source that is faster than the machine is slowed down rather than
+// stored in memory, and does not hold up the other stream's.
 //
 // Of what is stored it must be given every publication, each stream's in order,
 // also those that nobody here reads. It sets their At, and does not keep batch.
 func (h *Hub) Publish(batch []Publication) {
 	entries := make([]*entry, len(batch))
+	h.awaitRoom(batch)
 	h.order.Lock()
 	defer h.order.Unlock()
 	for i := range batch {
@@ -145,6 +147,22 @@ func (h *Hub) Publish(batch []Publication) {
 	}
 	for _, s := range h.shards {
 		s.offer(batch, entries, h.marks)
+	}
+}
+
+// awaitRoom waits for room in every shard for the channels of a batch.
+func (h *Hub) awaitRoom(batch []Publication) {
+	var streams [position.Count]bool
+	for i := range batch {
+		streams[position.Of(batch[i].Channel)-1] = true
+	}
+	for _, stream := range position.All() {
+		if !streams[stream-1] {
+			continue
+		}
+		for _, s := range h.shards {
+			s.awaitRoom(stream)
+		}
 	}
 }
 

@@ -213,6 +213,41 @@ func TestSlowWorkerHoldsThePublisherBack(t *testing.T) {
 	})
 }
 
+// A fan-out that the machine can't keep up with does not hold up what is
+// published for single users.
+func TestFullChannelDoesNotHoldUpUsers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := hub.New(1)
+		e := h.Encoding("test", payload)
+		c := join(h, e, "1", "news", "#1")
+		gate := make(chan struct{})
+		c.during = func() { <-gate }
+		go func() {
+			for i := range uint64(50_000) {
+				h.Publish([]hub.Publication{publication("news", i)})
+			}
+		}()
+		synctest.Wait()
+		taken := make(chan struct{})
+		go func() {
+			h.Publish([]hub.Publication{publication("#1", 1<<40)})
+			close(taken)
+		}()
+		synctest.Wait()
+		select {
+		case <-taken:
+		default:
+			t.Error("a user's publication waits for room in another channel")
+		}
+		close(gate)
+		synctest.Wait()
+		if got := c.received(); len(got) != 50_001 {
+			t.Errorf("%d received", len(got))
+		}
+		h.Close()
+	})
+}
+
 // TestHistories runs random histories: clients come, go, subscribe and
 // unsubscribe while others publish. A client that stays must have everything
 // since it subscribed, each other a part of it; all in order, nothing twice.

@@ -22,13 +22,13 @@ type shard struct {
 	room          sync.Cond  // of mu: pending fell below maxPending
 	channels      map[string]*channel
 	subscriptions int
-	number        uint64            // of the newest publication taken in
-	pending       int               // publications in the backlogs
-	small         []*channel        // have a backlog and at most sliceSize subscribers
-	large         []*channel        // have a backlog, and a round to finish
-	handovers     []handover        // to be written before anything else
-	marks         position.Position // up to where the streams have been offered here
-	bases         position.Position // where they began, by their last reset
+	number        uint64              // of the newest publication taken in
+	pending       [position.Count]int // publications in the backlogs, by the stream of their channels
+	small         []*channel          // have a backlog and at most sliceSize subscribers
+	large         []*channel          // have a backlog, and a round to finish
+	handovers     []handover          // to be written before anything else
+	marks         position.Position   // up to where the streams have been offered here
+	bases         position.Position   // where they began, by their last reset
 	resets        resets
 	ahead         []*catchup // whose clients have seen more than marks
 	stop          bool
@@ -59,16 +59,23 @@ func (s *shard) rouse() {
 	}
 }
 
+// awaitRoom waits until less than maxPending publications of a stream's channels
+// are to be written yet.
+func (s *shard) awaitRoom(stream position.Stream) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for s.pending[stream-1] >= maxPending && !s.stop {
+		s.rouse()
+		s.room.Wait()
+	}
+}
+
 // offer takes in what of a batch somebody here is subscribed to, and up to where
 // the streams are offered with it. entries are the batch's, made by the first
 // shard that needs one.
 func (s *shard) offer(batch []Publication, entries []*entry, marks position.Position) {
 	s.mu.Lock()
-	for s.pending >= maxPending && !s.stop {
-		s.rouse()
-		s.room.Wait()
-	}
-	before := s.pending
+	taken := false
 	for i := range batch {
 		ch := s.channels[batch[i].Channel]
 		if ch == nil {
@@ -78,13 +85,13 @@ func (s *shard) offer(batch []Publication, entries []*entry, marks position.Posi
 			entries[i] = &entry{publication: batch[i]}
 		}
 		s.number++
-		s.pending++
+		s.pending[ch.kind()]++
+		taken = true
 		ch.backlog = append(ch.backlog, queued{s.number, entries[i]})
 		s.enlist(ch)
 	}
 	s.marks = marks
 	s.wakeAhead()
-	taken := s.pending > before
 	s.mu.Unlock()
 	if taken {
 		s.rouse()
@@ -140,7 +147,7 @@ func (s *shard) unsubscribe(sub *subscription) {
 	*sub = subscription{}
 	s.subscriptions--
 	if end == 0 {
-		s.pending -= ch.forget(ch.last())
+		s.pending[ch.kind()] -= ch.forget(ch.last())
 		delete(s.channels, ch.name)
 	}
 }

@@ -59,9 +59,7 @@ func (s *shard) work() {
 		writes = s.turn(writes[:0])
 		idle := len(s.small) == 0 && len(s.large) == 0
 		stop := s.stop && idle
-		if s.pending < maxPending || s.stop {
-			s.room.Broadcast()
-		}
+		s.room.Broadcast()
 		s.mu.Unlock()
 		for i := range writes {
 			writes[i].do()
@@ -123,7 +121,7 @@ func (s *shard) round(ch *channel, n int, writes []write) []write {
 		return writes
 	}
 	ch.pending = false
-	s.pending -= ch.forget(ch.until)
+	s.pending[ch.kind()] -= ch.forget(ch.until)
 	if len(ch.backlog) > 0 {
 		s.enlist(ch)
 	}

@@ -150,7 +150,7 @@ func (r *follower) judge(now standing) {
 		why = hub.ResetEpoch
 	case r.at.Seq > now.last:
 		why = hub.ResetAhead
-	case r.at.Seq+1 < now.first:
+	case now.first > 0 && r.at.Seq < now.first-1:
 		why = hub.ResetExpired
 	default:
 		return

@@ -40,7 +40,7 @@ const (
 // header stands more than once the server goes by the first, and so do we.
 func newMessage(seq uint64, at int64, subject string, header nats.Header, data []byte) message {
 	m := message{seq: seq, time: at, subject: subject, data: data, id: header.Get(nats.MsgIdHdr)}
-	m.marker = header.Get(headerMarker) != ""
+	m.marker = header.Get(headerMarker) != "" && len(data) == 0 // a publisher can write the header too
 	if ttl := parseTTL(header.Get(headerTTL)); ttl > 0 {
 		m.expires = at + int64(ttl)
 	}

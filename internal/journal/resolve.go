@@ -146,7 +146,7 @@ func (r *resolution) judge(s *sequencer, m position.Mark, then func(m position.M
 	v := s.look()
 	if m.Epoch == v.epoch {
 		switch {
-		case m.Seq+1 < v.first: // it only ever grows
+		case m.Seq < v.first-1: // it only ever grows
 			then(v.begin(), hub.ResetExpired)
 			return
 		case m.Seq <= v.watermark && m.Seq >= s.ring.low():
@@ -165,7 +165,7 @@ func (r *resolution) judge(s *sequencer, m position.Mark, then func(m position.M
 			then(v.begin(), hub.ResetEpoch)
 		case m.Seq > v.last:
 			then(v.begin(), hub.ResetAhead)
-		case m.Seq+1 < v.first:
+		case m.Seq < v.first-1:
 			then(v.begin(), hub.ResetExpired)
 		default:
 			then(m, "")

@@ -98,8 +98,9 @@ func (c *Conn) SetTimeout(d time.Duration) {
 // Write queues whole frames behind everything written before and returns at
 // once; it writes them itself if it can without blocking. b is kept, never
 // changed, and may be shared with other connections. More than the queue's
-// bound closes the connection as slow. What is under way does not count: one
-// large frame can't close a connection whatever the bound.
+// bound closes the connection as slow. What is under way does not count, nor
+// does the first that waits behind it: a large frame, or many joined under load,
+// can't close a client that reads, whatever the bound.
 func (c *Conn) Write(b []byte) { c.write(b, true) }
 
 // writeControl is Write for the answers to control frames: a client that sends
@@ -118,7 +119,7 @@ func (c *Conn) write(b []byte, bounded bool) {
 // send is called with mu held and returns with it free.
 func (c *Conn) send(b []byte, bounded bool) {
 	if c.flags&busy != 0 || c.out != nil {
-		if bounded && c.behindFirst()+int64(len(b)) > c.server.queue.Load() {
+		if behind := c.behindFirst(); bounded && behind > 0 && behind+int64(len(b)) > c.server.queue.Load() {
 			c.mu.Unlock()
 			c.Close(reason.Slow, ClosePolicy, "reads too slowly")
 			return
