@@ -12,14 +12,15 @@ const (
 	sliceSize = 64
 	// turnSize is how many writes of small channels come between two slices.
 	turnSize = 256
-	// maxPending is how many publications a shard takes in before Publish waits.
+	// maxPending is how many publications a shard takes in of one stream's channels
+	// before Publish waits.
 	maxPending = 16 << 10
 )
 
 // shard has a part of the connections, and one worker that writes to them.
 type shard struct {
 	mu            sync.Mutex // guards the following, and every channel and subscription
-	room          sync.Cond  // of mu: pending fell below maxPending
+	room          sync.Cond  // of mu: pending may have fallen
 	channels      map[string]*channel
 	subscriptions int
 	number        uint64              // of the newest publication taken in

@@ -103,10 +103,6 @@ func (c *Conn) SetTimeout(d time.Duration) {
 // can't close a client that reads, whatever the bound.
 func (c *Conn) Write(b []byte) { c.write(b, true) }
 
-// writeControl is Write for the answers to control frames: a client that sends
-// pings and does not read is bounded as any other.
-func (c *Conn) writeControl(b []byte) { c.write(b, true) }
-
 func (c *Conn) write(b []byte, bounded bool) {
 	c.mu.Lock()
 	if c.flags&(closing|dead) != 0 {

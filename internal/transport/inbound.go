@@ -123,7 +123,7 @@ func (c *Conn) checkHeader(h header, have int) *fault {
 func (c *Conn) frame(h header, payload []byte) *fault {
 	switch h.op {
 	case opPing:
-		c.writeControl(AppendFrame(nil, opPong, payload))
+		c.Write(AppendFrame(nil, opPong, payload)) // bounded: pings from one who does not read, too
 		return nil
 	case opPong: // an unsolicited one is allowed
 		if len(payload) > 0 && !c.isClosing() {
