@@ -33,6 +33,10 @@ func (d *daemon) run() error {
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer signal.Stop(signals)
 
+	paced, unpace := context.WithCancel(context.Background())
+	defer unpace()
+	go app.PaceCollection(paced)
+
 	d.warn(d.first)
 	a, err := app.New(d.first.Options, d.log)
 	if err != nil {

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Bounds of a memory: about 25 MiB when both are reached.
+// Bounds of a memory: about 20 MiB when both are reached.
 const (
 	maxRemembered = 1 << 16
 	maxWeight     = 8 << 20 // bytes of all that is remembered
@@ -16,26 +16,34 @@ const (
 // which costs one question. The zero value is empty.
 type Memory[K comparable, V any] struct {
 	mu     sync.Mutex // guards the following
-	known  map[K]remembered[V]
+	known  map[K]*remembered[V]
 	weight int
 }
 
+// remembered is one of as many as there are users: a map has free slots, so that
+// what stands in them is no more than a pointer.
 type remembered[V any] struct {
 	value  V
-	weight int
-	until  time.Time
+	until  time.Duration // since started
+	weight int32
 }
 
+// started is what times are remembered by. Steps of the clock don't move them.
+var started = time.Now()
+
 // Recall returns what is remembered of k.
-func (m *Memory[K, V]) Recall(k K, now time.Time) (V, bool) {
+func (m *Memory[K, V]) Recall(k K, now time.Time) (v V, ok bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	r, ok := m.known[k]
-	if ok && !now.Before(r.until) {
+	r := m.known[k]
+	switch {
+	case r == nil:
+		return v, false
+	case now.Sub(started) >= r.until:
 		m.forget(k)
-		ok, r.value = false, remembered[V]{}.value
+		return v, false
 	}
-	return r.value, ok
+	return r.value, true
 }
 
 // Settle takes over the backend's newest word on k: v is remembered until then
@@ -50,9 +58,9 @@ func (m *Memory[K, V]) Settle(k K, v V, weight int, until, now time.Time) {
 	}
 	m.makeRoom(weight, now)
 	if m.known == nil {
-		m.known = make(map[K]remembered[V])
+		m.known = make(map[K]*remembered[V])
 	}
-	m.known[k] = remembered[V]{v, weight, until}
+	m.known[k] = &remembered[V]{v, until.Sub(started), int32(weight)}
 	m.weight += weight
 }
 
@@ -66,7 +74,7 @@ func (m *Memory[K, V]) makeRoom(more int, now time.Time) {
 		if looked++; looked > 2 && !full {
 			return
 		}
-		if full || !now.Before(r.until) {
+		if full || now.Sub(started) >= r.until {
 			m.forget(k)
 		}
 	}
@@ -74,7 +82,7 @@ func (m *Memory[K, V]) makeRoom(more int, now time.Time) {
 
 func (m *Memory[K, V]) forget(k K) {
 	if r, ok := m.known[k]; ok {
-		m.weight -= r.weight
+		m.weight -= int(r.weight)
 		delete(m.known, k)
 	}
 }

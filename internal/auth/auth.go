@@ -43,15 +43,21 @@ const (
 	Outcomes    = ask.Outcomes
 )
 
-// A key is what a token is remembered by: its hash, so that a token is nowhere
-// in memory for longer than it is asked about.
-type key [sha256.Size]byte
+// A key is what a token is remembered by: half of its hash, so that a token is
+// nowhere in memory for longer than it is asked about. Another token with the same
+// 128 bits can't be found.
+type key [sha256.Size / 2]byte
+
+func keyOf(token []byte) key {
+	sum := sha256.Sum256(token)
+	return key(sum[:])
+}
 
 // An Authenticator asks one backend.
 type Authenticator struct {
 	subject string
 	line    *ask.Line
-	memory  ask.Memory[key, Result]
+	memory  ask.Memory[key, remembered]
 	log     *ask.Log
 	counts  [Outcomes]atomic.Uint64
 }
@@ -78,10 +84,10 @@ func New(b Requester, subject string, o config.Auth, log *slog.Logger) *Authenti
 //
 // token is kept until done and must not change. It is never logged.
 func (a *Authenticator) Authenticate(token []byte, f Facts, fresh bool, done func(Result)) (cancel func() bool) {
-	k := key(sha256.Sum256(token))
+	k := keyOf(token)
 	if !fresh {
 		if known, ok := a.memory.Recall(k, time.Now()); ok {
-			a.conclude(f.Connection, known, nil, done)
+			a.conclude(f.Connection, known.result(), nil, done)
 			return func() bool { return false }
 		}
 	}
@@ -123,7 +129,7 @@ func (a *Authenticator) read(token key, msg *nats.Msg, err error) (Result, error
 		return Result{Outcome: Invalid}, err
 	}
 	result := reply.result(msg.Data, now)
-	a.memory.Settle(token, result, len(result.Reply), reply.until(result, now), now)
+	a.memory.Settle(token, remember(result), len(result.Reply), reply.until(result, now), now)
 	return result, nil
 }
 

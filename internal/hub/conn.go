@@ -2,6 +2,7 @@ package hub
 
 import (
 	"hash/maphash"
+	"strings"
 
 	"belfry/internal/position"
 )
@@ -28,7 +29,7 @@ type Conn struct {
 	w        Writer
 	encoding *Encoding
 	shard    *shard
-	user     string
+	personal string // the user's own personal channel
 	// The shard's mu guards the following.
 	subs *subscription // all of them, in a list
 	own  subscription  // the room for the first: most connections have one
@@ -48,9 +49,15 @@ type subscription struct {
 // Attach gives a connection that is authenticated as user a place in the hub.
 // It is subscribed to nothing yet.
 func (h *Hub) Attach(c *Conn, w Writer, e *Encoding, user string) {
-	c.w, c.encoding, c.user = w, e, user
+	c.w, c.encoding, c.personal = w, e, "#"+user
 	c.shard = h.shards[maphash.String(h.seed, user)%uint64(len(h.shards))]
 }
+
+// User is whom the connection was attached for, empty before that.
+func (c *Conn) User() string { return strings.TrimPrefix(c.personal, "#") }
+
+// Personal is the user's own personal channel, "#" and the user id.
+func (c *Conn) Personal() string { return c.personal }
 
 // Detach takes the connection and all its subscriptions out. A write that is
 // under way may still be made. It may be called twice, and for a Conn that was
@@ -86,9 +93,7 @@ func (h *Hub) Unsubscribe(c *Conn, channel string) {
 }
 
 // owns tells whether a channel is the user's own personal one.
-func (c *Conn) owns(channel string) bool {
-	return channel != "" && channel[0] == '#' && channel[1:] == c.user
-}
+func (c *Conn) owns(channel string) bool { return channel == c.personal }
 
 // readsOwn tells whether the user's own personal channel, of that stream, is
 // among those of the connection. Called with the shard's mu held.

@@ -25,8 +25,9 @@ type shard struct {
 	subscriptions int
 	number        uint64              // of the newest publication taken in
 	pending       [position.Count]int // publications in the backlogs, by the stream of their channels
-	small         []*channel          // have a backlog and at most sliceSize subscribers
-	large         []*channel          // have a backlog, and a round to finish
+	small         []*channel          // have a round to begin, and at most sliceSize subscribers
+	large         []*channel          // have a round to finish
+	rounds        []*round            // to be used again
 	handovers     []handover          // to be written before anything else
 	marks         position.Position   // up to where the streams have been offered here
 	bases         position.Position   // where they began, by their last reset
@@ -88,8 +89,11 @@ func (s *shard) offer(batch []Publication, entries []*entry, marks position.Posi
 		s.number++
 		s.pending[ch.kind()]++
 		taken = true
-		ch.backlog = append(ch.backlog, queued{s.number, entries[i]})
-		s.enlist(ch)
+		first := s.begin(ch)
+		ch.round.backlog = append(ch.round.backlog, queued{s.number, entries[i]})
+		if first {
+			s.enlist(ch)
+		}
 	}
 	s.marks = marks
 	s.wakeAhead()
@@ -99,13 +103,10 @@ func (s *shard) offer(batch []Publication, entries []*entry, marks position.Posi
 	}
 }
 
-// enlist begins a round of a channel that has a backlog, unless one is under
-// way. Called with mu held, as are the next two.
+// enlist lists a channel for its round, which is what has been published by now.
+// Called with mu held, as are the next two.
 func (s *shard) enlist(ch *channel) {
-	if ch.pending {
-		return
-	}
-	ch.pending, ch.next, ch.until = true, int32(len(ch.subs)), ch.last()
+	ch.round.next, ch.round.until = int32(len(ch.subs)), ch.last()
 	if len(ch.subs) <= sliceSize {
 		s.small = append(s.small, ch)
 	} else {

@@ -108,22 +108,24 @@ func (s *shard) turn(writes []write) []write {
 // round goes on with a channel's round, for n subscribers, and lists it again
 // if there is more to do. Called with mu held, as are the next two.
 func (s *shard) round(ch *channel, n int, writes []write) []write {
-	ch.next = min(ch.next, int32(len(ch.subs)))
-	for ; n > 0 && ch.next > 0; n-- {
-		ch.next--
-		c := ch.subs[ch.next].conn
+	r := ch.round
+	r.next = min(r.next, int32(len(ch.subs)))
+	for ; n > 0 && r.next > 0; n-- {
+		r.next--
+		c := ch.subs[r.next].conn
 		if bytes, mark := c.collect(); bytes != nil {
 			writes = append(writes, write{conn: c, bytes: bytes, mark: mark})
 		}
 	}
-	if ch.next > 0 {
+	if r.next > 0 {
 		s.large = append(s.large, ch)
 		return writes
 	}
-	ch.pending = false
-	s.pending[ch.kind()] -= ch.forget(ch.until)
-	if len(ch.backlog) > 0 {
+	s.pending[ch.kind()] -= ch.forget(r.until)
+	if len(r.backlog) > 0 {
 		s.enlist(ch)
+	} else {
+		s.end(ch)
 	}
 	return writes
 }
@@ -148,7 +150,7 @@ func (c *Conn) collect() (bytes []byte, mark uint64) {
 	pending := first.channel.after(first.sent)
 	first.sent = pending[len(pending)-1].number
 	c.encoding.deliveries.Add(uint64(len(pending)))
-	return first.channel.joined(c.encoding, pending), first.mark(pending)
+	return first.channel.round.joined(c.encoding, pending), first.mark(pending)
 }
 
 // merge is collect for a connection on which several channels are pending, or

@@ -164,7 +164,11 @@ const maxBuffers = 64
 
 // pumpBusy is pump for the one who has set busy.
 func (c *Conn) pumpBusy() {
-	var scratch [maxBuffers][]byte
+	scratch := scratches.Get().(*[maxBuffers][]byte)
+	defer func() {
+		clear(scratch[:])
+		scratches.Put(scratch)
+	}()
 	for {
 		c.mu.Lock()
 		if c.out == nil || c.flags&dead != 0 {
@@ -184,6 +188,10 @@ func (c *Conn) pumpBusy() {
 		c.mu.Unlock()
 	}
 }
+
+// scratches are pumpBusy's: on its stack one would be moved to the heap each time,
+// as it goes into a driver's call.
+var scratches = sync.Pool{New: func() any { return new([maxBuffers][]byte) }}
 
 // wrote ends a turn of writing: it hands on to whoever comes next. full says
 // that the socket took less than there was. Called with mu held, returns with

@@ -28,7 +28,6 @@ type session struct {
 	dialect   *Dialect
 	conn      line
 	place     hub.Conn
-	user      string
 	mask      mask
 	heartbeat time.Duration
 	until     time.Duration // when the identity ends
@@ -56,7 +55,6 @@ func (d *Dialect) open(c line, a admission) *session {
 	s := &session{
 		dialect:   d,
 		conn:      c,
-		user:      a.identity.User,
 		mask:      encoding.mask,
 		heartbeat: a.options.Heartbeat,
 		opening:   &opening{admission: a},
@@ -66,18 +64,18 @@ func (d *Dialect) open(c line, a admission) *session {
 	}
 	s.beatAt = s.now() + s.heartbeat
 	s.setAlarm()
-	d.hub.Attach(&s.place, s, encoding.Encoding, s.user)
+	d.hub.Attach(&s.place, s, encoding.Encoding, a.identity.User)
 	if d.follower != nil {
-		d.follower.Follow(s.user)
+		d.follower.Follow(s.user())
 	}
 	start := a.request.start
 	if start == "" {
 		start = a.identity.Start
 	}
 	d.hub.Resume(&s.place, hub.Query{
-		User:        s.user,
+		User:        s.user(),
 		Device:      a.device,
-		Channels:    append([]string{"#" + s.user}, a.channels...),
+		Channels:    append([]string{s.place.Personal()}, a.channels...),
 		Position:    a.position,
 		HasPosition: a.position != "",
 		Start:       start,
@@ -89,7 +87,7 @@ func (d *Dialect) open(c line, a admission) *session {
 // started is called by the hub before anything that is stored is written.
 func (s *session) started(start hub.Start) {
 	if start.Err != nil {
-		s.dialect.log.Warn("where a client starts can't be told now", "conn", s.conn.Name(), "user", s.user, "err", start.Err)
+		s.dialect.log.Warn("where a client starts can't be told now", "conn", s.conn.Name(), "user", s.user(), "err", start.Err)
 		s.end(reason.NotReady, "unavailable")
 		return
 	}
@@ -241,7 +239,7 @@ func (s *session) setAlarm() {
 // end says why, and ends the stream. The hub is left first: only what is being
 // written at this moment can still come in between.
 func (s *session) end(why reason.Reason, event string) {
-	s.dialect.log.Debug("ending a connection", "conn", s.conn.Name(), "user", s.user, "reason", why.String())
+	s.dialect.log.Debug("ending a connection", "conn", s.conn.Name(), "user", s.user(), "reason", why.String())
 	s.leave()
 	s.conn.Write(appendLast(nil, event, why))
 	s.conn.Close(why, transport.CloseNone, "")
@@ -261,10 +259,13 @@ func (s *session) leave() {
 	}
 	s.dialect.hub.Detach(&s.place)
 	if s.dialect.follower != nil {
-		s.dialect.follower.Unfollow(s.user)
+		s.dialect.follower.Unfollow(s.user())
 	}
 	s.settle()
 }
+
+// user is who it is.
+func (s *session) user() string { return s.place.User() }
 
 // now is the time on the dialect's clock.
 func (s *session) now() time.Duration { return time.Since(s.dialect.started) }

@@ -21,8 +21,8 @@ type fence struct {
 	cursor hub.Cursor // nil: nothing is confirmed
 	sent   uint64     // the newest sequence that was written
 	fenced uint64     // the newest before the ping that is outstanding; 0 for none
-	known  uint64     // the newest that is confirmed
 	at     time.Duration
+	behind bool // something that was written is not confirmed
 	closed bool
 }
 
@@ -51,7 +51,7 @@ func (f *fence) open(c hub.Cursor) {
 func (f *fence) reset(m position.Mark) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.sent, f.known = m.Seq, m.Seq
+	f.sent, f.behind = m.Seq, false
 	if f.fenced != 0 {
 		f.fenced = m.Seq // its pong confirms no more than that
 	}
@@ -84,7 +84,9 @@ func (f *fence) write(mark uint64, now time.Duration) (ping, later bool) {
 	if f.cursor == nil {
 		return false, false
 	}
-	f.sent = max(f.sent, mark)
+	if mark > f.sent {
+		f.sent, f.behind = mark, true
+	}
 	f.cursor.Sent(mark)
 	return f.put(now), f.fenced == 0
 }
@@ -93,7 +95,7 @@ func (f *fence) write(mark uint64, now time.Duration) (ping, later bool) {
 func (f *fence) due(now time.Duration) (ping, later bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.cursor == nil || f.fenced != 0 || f.sent <= f.known {
+	if f.cursor == nil || f.fenced != 0 || !f.behind {
 		return false, false
 	}
 	return f.put(now), f.fenced == 0
@@ -115,7 +117,8 @@ func (f *fence) passed() (later bool) {
 	if f.cursor == nil || f.fenced == 0 {
 		return false
 	}
-	f.known, f.fenced = f.fenced, 0
-	f.cursor.Confirm(f.known)
-	return f.sent > f.known
+	f.cursor.Confirm(f.fenced)
+	f.behind = f.sent > f.fenced
+	f.fenced = 0
+	return f.behind
 }

@@ -108,12 +108,10 @@ func (d *Dialect) now() time.Duration { return time.Since(d.started) }
 func (d *Dialect) Open(c *transport.Conn, f auth.Facts, device string) transport.Session {
 	f = f.Clean()
 	s := &session{
-		dialect:   d,
-		conn:      c,
-		remote:    f.Remote,
-		origin:    unique.Make(f.Origin),
-		userAgent: unique.Make(f.UserAgent),
-		device:    unique.Make(device),
+		dialect: d,
+		conn:    c,
+		from:    unique.Make(origin{device, f.Origin, f.UserAgent}),
+		remote:  remoteOf(f.Remote),
 	}
 	c.SetTimeout(d.authWithin)
 	return s

@@ -1,7 +1,6 @@
 package messagechannel
 
 import (
-	"net/netip"
 	"slices"
 	"time"
 	"unique"
@@ -26,18 +25,20 @@ type session struct {
 	fence     fence
 	turns     turns
 	place     hub.Conn
-	device    unique.Handle[string]
-	cancel    func() bool   // gives the pending authentication up
-	user      string        // who it is, from known on
-	start     string        // where a client without a cursor begins, by the backend's word
-	until     time.Duration // when the identity ends, since Dialect.started; 0 is never
-	remote    netip.Addr
-	origin    unique.Handle[string]
-	userAgent unique.Handle[string]
+	from      unique.Handle[origin]
+	remote    remote
+	cancel    func() bool    // gives the pending authentication up
+	identity  *auth.Identity // from known on until it listens
+	until     time.Duration  // when the identity ends, since Dialect.started; 0 is never
 	phase     phase
 	wants     bool // NOTIFICATION came, and was not too early
 	attached  bool // it has its place in the hub
 	listening bool // it is subscribed and followed
+}
+
+// An origin is what many clients have in common.
+type origin struct {
+	device, page, userAgent string
 }
 
 // A phase is how far authentication is.
@@ -135,13 +136,14 @@ func (s *session) Closed(why reason.Reason) {
 // The following are called in a turn.
 
 func (s *session) authenticate(token []byte) {
+	from := s.from.Value()
 	facts := auth.Facts{
 		Connection: s.conn.Name(),
-		Remote:     s.remote,
-		Origin:     s.origin.Value(),
-		UserAgent:  s.userAgent.Value(),
+		Remote:     s.remote.addr(),
+		Origin:     from.page,
+		UserAgent:  from.userAgent,
 		Dialect:    Name,
-		User:       s.user,
+		User:       s.user(),
 	}
 	switch s.phase {
 	case unknown:
@@ -168,7 +170,7 @@ func (s *session) answered(r auth.Result) {
 		s.end(reason.AuthRefused, frame(transport.OpText, r.Reply))
 	case r.Outcome != auth.Accepted:
 		s.fail(problemFor(r.Outcome))
-	case s.phase == renewing && r.Identity.User != s.user:
+	case s.phase == renewing && r.Identity.User != s.user():
 		s.fail(otherUser)
 	default:
 		s.accept(r)
@@ -179,7 +181,7 @@ func (s *session) answered(r auth.Result) {
 // before the hub knows the connection, so no notification can come before it.
 func (s *session) accept(r auth.Result) {
 	s.conn.Write(frame(transport.OpText, r.Reply))
-	s.phase, s.user, s.until = known, r.Identity.User, 0
+	s.phase, s.until = known, 0
 	wait := time.Duration(0)
 	if end := r.Identity.ExpiresAt; !end.IsZero() {
 		s.until = end.Sub(s.dialect.started)
@@ -190,8 +192,8 @@ func (s *session) accept(r auth.Result) {
 	}
 	s.conn.SetTimeout(wait)
 	if !s.attached {
-		s.start = r.Identity.Start
-		s.dialect.hub.Attach(&s.place, s, s.dialect.encoding, s.user)
+		s.identity = &r.Identity
+		s.dialect.hub.Attach(&s.place, s, s.dialect.encoding, r.Identity.User)
 		s.attached = true
 	}
 	s.listen()
@@ -204,15 +206,17 @@ func (s *session) listen() {
 		return
 	}
 	s.listening = true
+	user, start := s.user(), s.identity.Start
+	s.identity = nil
 	if s.dialect.follower != nil {
-		s.dialect.follower.Follow(s.user)
+		s.dialect.follower.Follow(user)
 	}
 	// Last: who sees it counted knows that all is in place.
 	s.dialect.hub.Resume(&s.place, hub.Query{
-		User:     s.user,
-		Device:   s.device.Value(),
-		Channels: []string{"#" + s.user},
-		Start:    s.start,
+		User:     user,
+		Device:   s.from.Value().device,
+		Channels: []string{s.place.Personal()},
+		Start:    start,
 		Confirms: true,
 		Tickets:  true,
 	}, nil, s.resumed)
@@ -222,12 +226,12 @@ func (s *session) listen() {
 // that was lost: that is logged here, and counted by the hub.
 func (s *session) resumed(start hub.Start) {
 	if start.Err != nil {
-		s.dialect.log.Warn("where a client starts can't be told now", "conn", s.conn.Name(), "user", s.user, "err", start.Err)
+		s.dialect.log.Warn("where a client starts can't be told now", "conn", s.conn.Name(), "user", s.user(), "err", start.Err)
 		s.turns.do(func() { s.fail(problemFor(auth.Unavailable)) })
 		return
 	}
 	for _, r := range start.Resets {
-		s.dialect.log.Info("a client's place was lost: it is sent what there is", "conn", s.conn.Name(), "user", s.user, "reason", string(r.Why))
+		s.dialect.log.Info("a client's place was lost: it is sent what there is", "conn", s.conn.Name(), "user", s.user(), "reason", string(r.Why))
 	}
 	s.fence.open(start.Cursor)
 }
@@ -238,7 +242,7 @@ func (s *session) fail(p *problem) { s.end(p.why, p.frame) }
 // notification that is being written at this moment can still come in between,
 // and only where the connection was the user's until now.
 func (s *session) end(why reason.Reason, last []byte) {
-	s.dialect.log.Debug("ending a connection", "conn", s.conn.Name(), "user", s.user, "reason", why.String())
+	s.dialect.log.Debug("ending a connection", "conn", s.conn.Name(), "user", s.user(), "reason", why.String())
 	s.leave(true)
 	s.conn.Write(last)
 	s.conn.Close(why, transport.CloseNone, "")
@@ -260,10 +264,13 @@ func (s *session) leave(broke bool) {
 	if s.listening {
 		s.listening = false
 		if s.dialect.follower != nil {
-			s.dialect.follower.Unfollow(s.user)
+			s.dialect.follower.Unfollow(s.user())
 		}
 	}
 }
+
+// user is who it is, from known on; before it is empty.
+func (s *session) user() string { return s.place.User() }
 
 // left is how long the identity still lasts.
 func (s *session) left() time.Duration { return s.until - s.dialect.now() }

@@ -11,35 +11,51 @@ import "sync"
 type turns struct {
 	mu      sync.Mutex // guards the following; a leaf, nothing is called under it
 	taken   bool       // somebody is at it
-	waiting []func()   // nil when nothing does
+	waiting *[]func()  // nil when nothing does, which is nearly always
 }
 
 // do has f done: now, or by the goroutine that is at it.
 func (t *turns) do(f func()) {
 	t.mu.Lock()
-	t.waiting = append(t.waiting, f)
+	if t.taken || t.waiting != nil {
+		if t.waiting == nil {
+			t.waiting = new([]func())
+		}
+		*t.waiting = append(*t.waiting, f)
+		f = nil
+	}
 	if t.taken {
 		t.mu.Unlock()
 		return
 	}
 	t.taken = true
 	t.mu.Unlock()
-	for t.one() {
+	if f != nil {
+		t.one(f)
+	}
+	for f := t.next(); f != nil; f = t.next() {
+		t.one(f)
 	}
 }
 
-// one does the first that waits; false when none does. Where it panics the
-// rest is done with the next that comes: the connection's end, above all.
-func (t *turns) one() bool {
+// next takes the first that waits. When none does the turn is over, and nil.
+func (t *turns) next() (f func()) {
 	t.mu.Lock()
-	if len(t.waiting) == 0 {
-		t.waiting, t.taken = nil, false
-		t.mu.Unlock()
-		return false
+	defer t.mu.Unlock()
+	if t.waiting == nil {
+		t.taken = false
+		return nil
 	}
-	f := t.waiting[0]
-	t.waiting = t.waiting[1:]
-	t.mu.Unlock()
+	f, *t.waiting = (*t.waiting)[0], (*t.waiting)[1:]
+	if len(*t.waiting) == 0 {
+		t.waiting = nil
+	}
+	return f
+}
+
+// one does f. Where it panics the rest is done with the next that comes: the
+// connection's end, above all.
+func (t *turns) one(f func()) {
 	whole := false
 	defer func() {
 		if !whole {
@@ -50,5 +66,4 @@ func (t *turns) one() bool {
 	}()
 	f()
 	whole = true
-	return true
 }
