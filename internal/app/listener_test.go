@@ -50,12 +50,12 @@ func emfile() error {
 	return &net.OpError{Op: "accept", Err: os.NewSyscallError("accept4", syscall.EMFILE)}
 }
 
-func newAcceptor(inner net.Listener, refused *int) *acceptor {
-	return &acceptor{
-		Listener: inner,
-		full:     func(int) bool { return false },
-		refused:  func() { *refused++ },
-		log:      slog.New(slog.NewTextHandler(io.Discard, nil)),
+func newAcceptor(inner net.Listener, refused *int) *acceptor[net.Conn] {
+	return &acceptor[net.Conn]{
+		accept:  inner.Accept,
+		full:    func(int) bool { return false },
+		refused: func() { *refused++ },
+		log:     slog.New(slog.NewTextHandler(io.Discard, nil)),
 	}
 }
 
@@ -78,7 +78,7 @@ func TestWithoutDescriptorsAClientIsTurnedAwayAtOnce(t *testing.T) {
 	inner := &scarce{accepts: []error{emfile(), nil, nil}}
 	inner.before = func(n int) { scarcity(n == 1) } // the reserve can't be had again after the first
 	l := newAcceptor(inner, &refused)
-	c, err := l.Accept()
+	c, err := l.next()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,7 +94,7 @@ func TestADescriptorThatIsThereAgainServesTheClient(t *testing.T) {
 	refused := 0
 	inner := &scarce{accepts: []error{emfile(), nil}}
 	l := newAcceptor(inner, &refused)
-	c, err := l.Accept()
+	c, err := l.next()
 	if err != nil || refused != 0 || c != inner.sockets[0] {
 		t.Errorf("%v, %d refused", err, refused)
 	}
@@ -105,7 +105,7 @@ func TestTheAcceptorDoesNotSpin(t *testing.T) {
 	refused := 0
 	inner := &scarce{accepts: []error{emfile(), emfile(), nil}}
 	l := newAcceptor(inner, &refused)
-	_, err := l.Accept()
+	_, err := l.next()
 	var temporary interface{ Temporary() bool }
 	if !errors.Is(err, syscall.EMFILE) || !errors.As(err, &temporary) || !temporary.Temporary() {
 		t.Errorf("err %v, want EMFILE that net/http takes for temporary", err)
@@ -120,12 +120,12 @@ func TestTooManySocketsAreClosedUnread(t *testing.T) {
 	inner := &scarce{accepts: []error{nil, nil, nil}}
 	l := newAcceptor(inner, &refused)
 	l.full = func(sockets int) bool { return sockets >= 1 }
-	c, err := l.Accept()
+	c, err := l.next()
 	if err != nil {
 		t.Fatal(err)
 	}
 	l.state(c, http.StateNew)
-	if _, err := l.Accept(); !errors.Is(err, io.EOF) {
+	if _, err := l.next(); !errors.Is(err, io.EOF) {
 		t.Fatal(err)
 	}
 	if refused != 2 || !inner.sockets[1].closed || inner.sockets[0].closed {
