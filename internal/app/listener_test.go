@@ -12,6 +12,10 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
+	"time"
+
+	"belfry/internal/transport"
 )
 
 // scarce is a listener that has no descriptor now and then.
@@ -135,6 +139,45 @@ func TestTooManySocketsAreClosedUnread(t *testing.T) {
 	l.state(c, http.StateHijacked) // a connection now, and no longer a socket
 	if n := l.sockets.Load(); n != 0 {
 		t.Errorf("%d sockets", n)
+	}
+}
+
+// fakeDoor accepts from a listener.
+type fakeDoor struct {
+	transport.Door
+	inner   net.Listener
+	welcome []io.Closer
+}
+
+func (d *fakeDoor) AcceptSocket() (io.Closer, error) { return d.inner.Accept() }
+func (d *fakeDoor) Welcome(s io.Closer)              { d.welcome = append(d.welcome, s) }
+
+// Errors that pass do not end a door, and it pauses over them as net/http does.
+func TestADoorOutlivesAScarcity(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		inner := &scarce{accepts: []error{nil, emfile(), emfile(), emfile(), emfile(), nil, net.ErrClosed}}
+		door := &fakeDoor{inner: inner}
+		at := &boundedDoor{Door: door}
+		at.accept, at.full, at.log = door.AcceptSocket, func(int) bool { return false }, slog.New(slog.DiscardHandler)
+		began := time.Now()
+		if err := at.welcome(); err != nil {
+			t.Fatal(err)
+		}
+		if len(door.welcome) != 2 || at.sockets.Load() != 2 {
+			t.Errorf("%d sockets were welcomed, %d counted; want 2", len(door.welcome), at.sockets.Load())
+		}
+		if took := time.Since(began); took != 3*minPause { // 1 and then 2: an attempt with the reserve is in each
+			t.Errorf("paused for %v", took)
+		}
+	})
+}
+
+func TestADoorEndsOverAnErrorThatStays(t *testing.T) {
+	door := &fakeDoor{inner: &scarce{}} // io.EOF
+	at := &boundedDoor{Door: door}
+	at.accept, at.full = door.AcceptSocket, func(int) bool { return false }
+	if err := at.welcome(); !errors.Is(err, io.EOF) {
+		t.Errorf("err %v", err)
 	}
 }
 

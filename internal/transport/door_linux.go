@@ -12,6 +12,7 @@ import (
 	"os"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -28,6 +29,7 @@ type door struct {
 	log     *slog.Logger
 	within  ticks
 	passed  chan *passedOn // to Accept
+	deaf    atomic.Bool
 	closed  chan struct{}
 	swept   chan struct{} // closed when nobody sweeps any more
 
@@ -83,7 +85,7 @@ func (d *door) AcceptSocket() (io.Closer, error) {
 		}
 	})
 	switch {
-	case errors.Is(err, os.ErrClosed):
+	case err != nil && d.deaf.Load(): // the runtime's poller has an error of its own for it
 		return nil, net.ErrClosed
 	case err != nil:
 		return nil, err
@@ -192,7 +194,10 @@ func (d *door) Accept() (net.Conn, error) {
 func (d *door) Addr() net.Addr { return d.address }
 
 // Deafen implements Door.
-func (d *door) Deafen() { _ = d.file.Close() } // a second time it is an error of no interest
+func (d *door) Deafen() {
+	d.deaf.Store(true)
+	_ = d.file.Close() // a second time it is an error of no interest
+}
 
 // Close implements net.Listener: it closes the listening socket, ends who is at the
 // door, and waits for them to be gone. It may be called twice.
