@@ -20,6 +20,7 @@ import (
 	"belfry/internal/config"
 	"belfry/internal/ops"
 	"belfry/internal/reason"
+	"belfry/internal/transport"
 )
 
 // An App is one gateway. Start is called once, and returns before anything else
@@ -35,9 +36,11 @@ type App struct {
 	board    *ops.Board
 	refusals [reason.Count]atomic.Uint64
 	rooms    atomic.Pointer[rooms] // nil until NATS has been started
-	public   *port
-	internal *port
-	errs     chan error
+	// transport is there from the start: its door answers while NATS is started.
+	transport *transport.Server
+	public    *port
+	internal  *port
+	errs      chan error
 
 	cancel     context.CancelFunc // ends the background
 	background sync.WaitGroup
@@ -84,7 +87,7 @@ func (a *App) start(ctx context.Context) error {
 	if err := a.listen(o); err != nil {
 		return err
 	}
-	r, err := openRooms(*o, a.log)
+	r, err := openRooms(*o, a.transport, a.log)
 	if err != nil {
 		return err
 	}
@@ -155,6 +158,9 @@ func (a *App) stop() error {
 	errs := []error{removeAddresses(a.options.Load().Data, a.Addresses())}
 	if a.public != nil {
 		a.public.close()
+	}
+	if a.transport != nil {
+		a.transport.Close()
 	}
 	if r := a.rooms.Load(); r != nil {
 		errs = append(errs, r.close())

@@ -2,6 +2,7 @@ package app
 
 import (
 	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"belfry/internal/reason"
+	"belfry/internal/transport"
 )
 
 // spare is how many sockets there may be that have not become a connection:
@@ -19,11 +21,19 @@ const spare = 256
 
 const warnEvery = 10 * time.Second
 
+// How long a door pauses where no socket can be accepted: first, and at most.
+const (
+	minPause = 5 * time.Millisecond
+	maxPause = time.Second
+)
+
 // An acceptor bounds how many sockets clients can hold, and keeps accepting
 // when descriptors run out: a client that can't be served is told so by a
 // closed socket, at once, and not left in the backlog.
-type acceptor struct {
-	net.Listener
+//
+// S is a net.Conn, or what a transport.Door accepts.
+type acceptor[S io.Closer] struct {
+	accept func() (S, error)
 	// full tells whether, with this many sockets that are no connection, there
 	// are as many as there may be.
 	full    func(sockets int) bool
@@ -32,34 +42,39 @@ type acceptor struct {
 
 	sockets atomic.Int64 // accepted, and neither closed nor upgraded
 
-	// The following only Accept touches.
+	// The following only next touches.
 	reserve *os.File // a descriptor to give up when there is no other
 	warned  time.Time
 }
 
-// Accept implements net.Listener. One goroutine calls it.
-func (l *acceptor) Accept() (net.Conn, error) {
+// bound sets what a gateway's acceptor goes by.
+func (l *acceptor[S]) bound(a *App, accept func() (S, error)) {
+	l.accept, l.full, l.refused, l.log = accept, a.full, a.refuseSocket, a.log
+}
+
+// next is the next socket to serve. One goroutine calls it.
+func (l *acceptor[S]) next() (s S, err error) {
 	for {
 		l.hold()
-		last := false // c has taken the last descriptor
-		c, err := l.Listener.Accept()
+		last := false // s has taken the last descriptor
+		s, err = l.accept()
 		if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
-			c, last, err = l.scrape(err)
+			s, last, err = l.scrape(err)
 		}
 		switch {
-		case err != nil: // after EMFILE net/http waits a moment and comes again
-			return nil, err
+		case err != nil: // after EMFILE who serves waits a moment and comes again
+			return s, err
 		case last || l.full(int(l.sockets.Load())):
-			_ = c.Close()
+			_ = s.Close()
 			l.refused()
 		default:
-			return c, nil
+			return s, nil
 		}
 	}
 }
 
 // hold sees to it that there is a descriptor in reserve, where there can be.
-func (l *acceptor) hold() {
+func (l *acceptor[S]) hold() {
 	if l.reserve == nil {
 		l.reserve, _ = os.Open(os.DevNull)
 	}
@@ -67,9 +82,9 @@ func (l *acceptor) hold() {
 
 // scrape accepts with the descriptor that was in reserve. Where there is no
 // other then, the socket is the last and only good for being closed.
-func (l *acceptor) scrape(why error) (c net.Conn, last bool, err error) {
+func (l *acceptor[S]) scrape(why error) (s S, last bool, err error) {
 	if l.reserve == nil {
-		return nil, false, why
+		return s, false, why
 	}
 	if now := time.Now(); now.Sub(l.warned) > warnEvery {
 		l.warned = now
@@ -77,13 +92,13 @@ func (l *acceptor) scrape(why error) (c net.Conn, last bool, err error) {
 	}
 	_ = l.reserve.Close()
 	l.reserve = nil
-	c, err = l.Listener.Accept()
+	s, err = l.accept()
 	l.hold()
-	return c, l.reserve == nil, err
+	return s, l.reserve == nil, err
 }
 
 // state is told by the HTTP server what becomes of a socket.
-func (l *acceptor) state(_ net.Conn, state http.ConnState) {
+func (l *acceptor[S]) state(_ net.Conn, state http.ConnState) {
 	switch state {
 	case http.StateNew:
 		l.sockets.Add(1)
@@ -98,11 +113,42 @@ func (a *App) full(sockets int) bool {
 	if sockets < spare {
 		return false
 	}
-	open := 0
-	if r := a.rooms.Load(); r != nil {
-		for _, n := range r.transport.Stats().Connections {
-			open += n
+	return a.connected()+sockets >= a.limit()+spare
+}
+
+// bounded is a listener with an acceptor, for net/http.
+type bounded struct {
+	net.Listener
+	acceptor[net.Conn]
+}
+
+// Accept implements net.Listener.
+func (l *bounded) Accept() (net.Conn, error) { return l.next() }
+
+// boundedDoor has the clients of an acceptor welcomed at a door, and is what the
+// door leaves to net/http.
+type boundedDoor struct {
+	transport.Door
+	acceptor[io.Closer]
+}
+
+// welcome lets clients in until the listener is closed.
+func (d *boundedDoor) welcome() error {
+	for pause := time.Duration(0); ; {
+		socket, err := d.next()
+		var temporary interface{ Temporary() bool }
+		switch {
+		case err == nil:
+			d.sockets.Add(1)
+			d.Welcome(socket)
+			pause = 0
+		case errors.Is(err, net.ErrClosed):
+			return nil
+		case errors.As(err, &temporary) && temporary.Temporary(): // as net/http has it
+			pause = min(max(2*pause, minPause), maxPause)
+			time.Sleep(pause)
+		default:
+			return err
 		}
 	}
-	return open+sockets >= a.limit()+spare
 }

@@ -12,6 +12,10 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
+	"time"
+
+	"belfry/internal/transport"
 )
 
 // scarce is a listener that has no descriptor now and then.
@@ -50,12 +54,12 @@ func emfile() error {
 	return &net.OpError{Op: "accept", Err: os.NewSyscallError("accept4", syscall.EMFILE)}
 }
 
-func newAcceptor(inner net.Listener, refused *int) *acceptor {
-	return &acceptor{
-		Listener: inner,
-		full:     func(int) bool { return false },
-		refused:  func() { *refused++ },
-		log:      slog.New(slog.NewTextHandler(io.Discard, nil)),
+func newAcceptor(inner net.Listener, refused *int) *acceptor[net.Conn] {
+	return &acceptor[net.Conn]{
+		accept:  inner.Accept,
+		full:    func(int) bool { return false },
+		refused: func() { *refused++ },
+		log:     slog.New(slog.NewTextHandler(io.Discard, nil)),
 	}
 }
 
@@ -78,7 +82,7 @@ func TestWithoutDescriptorsAClientIsTurnedAwayAtOnce(t *testing.T) {
 	inner := &scarce{accepts: []error{emfile(), nil, nil}}
 	inner.before = func(n int) { scarcity(n == 1) } // the reserve can't be had again after the first
 	l := newAcceptor(inner, &refused)
-	c, err := l.Accept()
+	c, err := l.next()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,7 +98,7 @@ func TestADescriptorThatIsThereAgainServesTheClient(t *testing.T) {
 	refused := 0
 	inner := &scarce{accepts: []error{emfile(), nil}}
 	l := newAcceptor(inner, &refused)
-	c, err := l.Accept()
+	c, err := l.next()
 	if err != nil || refused != 0 || c != inner.sockets[0] {
 		t.Errorf("%v, %d refused", err, refused)
 	}
@@ -105,7 +109,7 @@ func TestTheAcceptorDoesNotSpin(t *testing.T) {
 	refused := 0
 	inner := &scarce{accepts: []error{emfile(), emfile(), nil}}
 	l := newAcceptor(inner, &refused)
-	_, err := l.Accept()
+	_, err := l.next()
 	var temporary interface{ Temporary() bool }
 	if !errors.Is(err, syscall.EMFILE) || !errors.As(err, &temporary) || !temporary.Temporary() {
 		t.Errorf("err %v, want EMFILE that net/http takes for temporary", err)
@@ -120,12 +124,12 @@ func TestTooManySocketsAreClosedUnread(t *testing.T) {
 	inner := &scarce{accepts: []error{nil, nil, nil}}
 	l := newAcceptor(inner, &refused)
 	l.full = func(sockets int) bool { return sockets >= 1 }
-	c, err := l.Accept()
+	c, err := l.next()
 	if err != nil {
 		t.Fatal(err)
 	}
 	l.state(c, http.StateNew)
-	if _, err := l.Accept(); !errors.Is(err, io.EOF) {
+	if _, err := l.next(); !errors.Is(err, io.EOF) {
 		t.Fatal(err)
 	}
 	if refused != 2 || !inner.sockets[1].closed || inner.sockets[0].closed {
@@ -135,6 +139,45 @@ func TestTooManySocketsAreClosedUnread(t *testing.T) {
 	l.state(c, http.StateHijacked) // a connection now, and no longer a socket
 	if n := l.sockets.Load(); n != 0 {
 		t.Errorf("%d sockets", n)
+	}
+}
+
+// fakeDoor accepts from a listener.
+type fakeDoor struct {
+	transport.Door
+	inner   net.Listener
+	welcome []io.Closer
+}
+
+func (d *fakeDoor) AcceptSocket() (io.Closer, error) { return d.inner.Accept() }
+func (d *fakeDoor) Welcome(s io.Closer)              { d.welcome = append(d.welcome, s) }
+
+// Errors that pass do not end a door, and it pauses over them as net/http does.
+func TestADoorOutlivesAScarcity(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		inner := &scarce{accepts: []error{nil, emfile(), emfile(), emfile(), emfile(), nil, net.ErrClosed}}
+		door := &fakeDoor{inner: inner}
+		at := &boundedDoor{Door: door}
+		at.accept, at.full, at.log = door.AcceptSocket, func(int) bool { return false }, slog.New(slog.DiscardHandler)
+		began := time.Now()
+		if err := at.welcome(); err != nil {
+			t.Fatal(err)
+		}
+		if len(door.welcome) != 2 || at.sockets.Load() != 2 {
+			t.Errorf("%d sockets were welcomed, %d counted; want 2", len(door.welcome), at.sockets.Load())
+		}
+		if took := time.Since(began); took != 3*minPause { // 1 and then 2: an attempt with the reserve is in each
+			t.Errorf("paused for %v", took)
+		}
+	})
+}
+
+func TestADoorEndsOverAnErrorThatStays(t *testing.T) {
+	door := &fakeDoor{inner: &scarce{}} // io.EOF
+	at := &boundedDoor{Door: door}
+	at.accept, at.full = door.AcceptSocket, func(int) bool { return false }
+	if err := at.welcome(); !errors.Is(err, io.EOF) {
+		t.Errorf("err %v", err)
 	}
 }
 

@@ -118,13 +118,8 @@ func limitOf(o *config.Options) int {
 
 // connected is how many connections there are.
 func (a *App) connected() int {
-	r := a.rooms.Load()
-	if r == nil {
+	if a.transport == nil {
 		return 0
 	}
-	n := 0
-	for _, open := range r.transport.Stats().Connections {
-		n += open
-	}
-	return n
+	return a.transport.Open()
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"belfry/internal/config"
+	"belfry/internal/transport"
 )
 
 // headersWithin is how long a client may take over a request's head: who sends
@@ -27,10 +28,12 @@ const (
 
 // A port is a listener and the HTTP server on it.
 type port struct {
-	listener net.Listener
+	address  net.Addr
+	stop     func() // stops accepting
 	server   *http.Server
 	log      *slog.Logger
-	ended    chan struct{} // closed when the acceptor has ended
+	deafened chan struct{} // closed when nobody accepts any more
+	ended    chan struct{} // closed when the HTTP server is given nothing any more
 }
 
 // listen opens both ports and begins to answer on them.
@@ -44,15 +47,50 @@ func (a *App) listen(o *config.Options) error {
 		public.Close()
 		return err
 	}
-	a.setAccess(o, internal)
+	a.setAccess(o, internal.Addr())
 
-	server := newServer(a.publicHandler(), a.log)
-	server.ReadTimeout, server.WriteTimeout = requestWithin, requestWithin
-	bounded := &acceptor{Listener: public, full: a.full, refused: a.refuseSocket, log: a.log}
-	server.ConnState = bounded.state
-	a.public = a.serve(public, bounded, server)
+	a.transport, err = transport.New(transport.Options{Connections: o.Limits.Connections, Queue: o.Limits.Queue, Log: a.log})
+	if err == nil {
+		a.public, err = a.servePublic(public)
+	}
+	if err != nil {
+		public.Close()
+		internal.Close()
+		return fmt.Errorf("starting the transport: %w", err)
+	}
 	a.internal = a.serve(internal, internal, newServer(a.internalHandler(), a.log))
 	return nil
+}
+
+// servePublic lets clients in: at a door, where there is one and no TLS, and by
+// net/http otherwise.
+func (a *App) servePublic(listener net.Listener) (*port, error) {
+	server := newServer(a.publicHandler(), a.log)
+	server.ReadTimeout, server.WriteTimeout = requestWithin, requestWithin
+	if a.cert == nil {
+		at := &boundedDoor{}
+		door, err := a.transport.OpenDoor(listener, transport.DoorOptions{
+			Route:      a.route,
+			HeadWithin: headersWithin,
+			MaxHead:    maxHeaders,
+			Left:       func() { at.sockets.Add(-1) },
+		})
+		if err != nil {
+			return nil, err
+		}
+		if door != nil {
+			at.Door = door
+			at.bound(a, door.AcceptSocket)
+			server.ConnState = at.state
+			p := a.serve(listener, at, server)
+			p.welcome(at)
+			return p, nil
+		}
+	}
+	on := &bounded{Listener: listener}
+	on.bound(a, listener.Accept)
+	server.ConnState = on.state
+	return a.serve(listener, on, server), nil
 }
 
 // open listens on the address of an option. keepAlive is as in
@@ -86,7 +124,8 @@ func newServer(h http.Handler, log *slog.Logger) *http.Server {
 // serve answers what on accepts. The public port speaks TLS where there is a
 // certificate.
 func (a *App) serve(listener, on net.Listener, server *http.Server) *port {
-	p := &port{listener: listener, server: server, log: a.log, ended: make(chan struct{})}
+	p := &port{address: listener.Addr(), server: server, log: a.log, ended: make(chan struct{})}
+	p.deafened, p.stop = p.ended, func() { _ = listener.Close() } // a second time it is an error of no interest
 	if a.cert != nil && listener != on {
 		server.TLSConfig = &tls.Config{GetCertificate: a.cert.get, MinVersion: tls.VersionTLS12}
 	}
@@ -103,12 +142,23 @@ func (a *App) serve(listener, on net.Listener, server *http.Server) *port {
 	return p
 }
 
-func (p *port) addr() string { return p.listener.Addr().String() }
+// welcome has a goroutine let clients in at a door.
+func (p *port) welcome(at *boundedDoor) {
+	p.deafened, p.stop = make(chan struct{}), at.Deafen
+	go func() {
+		defer close(p.deafened)
+		if err := at.welcome(); err != nil {
+			p.log.Error("a port answers no more", "address", p.addr(), "err", err)
+		}
+	}()
+}
+
+func (p *port) addr() string { return p.address.String() }
 
 // deaf stops accepting. Who is connected stays.
 func (p *port) deaf() {
-	_ = p.listener.Close() // a second time it is an error of no interest
-	<-p.ended
+	p.stop()
+	<-p.deafened
 }
 
 // close ends the port and every request on it, and waits for the acceptor.
@@ -119,6 +169,7 @@ func (p *port) close() {
 	if p.server.Shutdown(ctx) != nil {
 		_ = p.server.Close()
 	}
+	<-p.ended
 }
 
 // recovered answers 500 where a handler panics, and logs what happened. The

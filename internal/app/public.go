@@ -4,13 +4,13 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"regexp"
 
 	"belfry/internal/auth"
 	"belfry/internal/config"
 	"belfry/internal/dialect/eventsource"
 	"belfry/internal/dialect/messagechannel"
 	"belfry/internal/reason"
+	"belfry/internal/subject"
 	"belfry/internal/transport"
 	"belfry/internal/web"
 )
@@ -31,16 +31,34 @@ func (a *App) publicHandler() http.Handler {
 		mux.Handle("/demo/", page)
 		mux.HandleFunc("/demo/publish", a.demoPublish)
 	}
-	mux.HandleFunc(eventsource.Path, func(w http.ResponseWriter, r *http.Request) { a.letIn(w, r, a.admitStream) })
+	mux.HandleFunc(eventsource.Path, a.stream)
 	mux.HandleFunc("/{$}", func(w http.ResponseWriter, r *http.Request) {
 		if isHandshake(r) {
-			a.letIn(w, r, a.admit)
+			a.webSocket(w, r)
 			return
 		}
 		page.ServeHTTP(w, r)
 	})
 	return mux
 }
+
+// route finds the clients' requests, which the transport's door answers without
+// net/http. Only the EventSource's waits for the backend.
+func (a *App) route(r *http.Request) (handler http.HandlerFunc, waits bool) {
+	switch {
+	case r.URL.Path == "/" && isHandshake(r):
+		return a.safely(a.webSocket), false
+	case r.URL.Path == eventsource.Path:
+		return a.safely(a.stream), true
+	}
+	return nil, false
+}
+
+func (a *App) safely(h http.HandlerFunc) http.HandlerFunc { return recovered(h, a.log).ServeHTTP }
+
+func (a *App) webSocket(w http.ResponseWriter, r *http.Request) { a.letIn(w, r, a.admit) }
+
+func (a *App) stream(w http.ResponseWriter, r *http.Request) { a.letIn(w, r, a.admitStream) }
 
 func (a *App) internalHandler() http.Handler {
 	mux := http.NewServeMux()
@@ -112,8 +130,11 @@ func (a *App) admit(w http.ResponseWriter, r *http.Request) reason.Reason {
 	if !o.Public.OriginAllowed(r.Header.Get("Origin")) {
 		return refuse(http.StatusForbidden, reason.BadOrigin, "pages of this origin may not connect (public.origins)")
 	}
-	device := r.URL.Query().Get("device")
-	if !deviceForm.MatchString(device) {
+	device := ""
+	if r.URL.RawQuery != "" {
+		device = r.URL.Query().Get("device")
+	}
+	if device != "" && subject.CheckDevice(device) != nil {
 		return refuse(http.StatusBadRequest, reason.BadHandshake, "device must be 1 to 64 of A-Z, a-z, 0-9, _ and -")
 	}
 	rooms := a.rooms.Load() // there since before the gateway was ready
@@ -122,9 +143,6 @@ func (a *App) admit(w http.ResponseWriter, r *http.Request) reason.Reason {
 		return rooms.channel.Open(c, facts, device)
 	})
 }
-
-// deviceForm is what ?device= may be; a client need not name one.
-var deviceForm = regexp.MustCompile(`^[A-Za-z0-9_-]{0,64}$`)
 
 func factsOf(r *http.Request, o *config.Options) auth.Facts {
 	return auth.Facts{
@@ -139,8 +157,8 @@ func factsOf(r *http.Request, o *config.Options) auth.Facts {
 func (a *App) refuseSocket() { a.refusals[reason.Limit].Add(1) }
 
 // setAccess tells who may see what on the internal port.
-func (a *App) setAccess(o *config.Options, internal net.Listener) {
-	a.board.SetAccess(isLoopback(internal.Addr()), o.API.Key, o.Metrics.Open)
+func (a *App) setAccess(o *config.Options, internal net.Addr) {
+	a.board.SetAccess(isLoopback(internal), o.API.Key, o.Metrics.Open)
 }
 
 // isLoopback tells whether only this machine reaches a listener. A test's says

@@ -22,7 +22,7 @@ func (a *App) Reload(o config.Options) (applied, needRestart []string) {
 	a.options.Store(&now)
 
 	if a.internal != nil {
-		a.setAccess(&now, a.internal.listener)
+		a.setAccess(&now, a.internal.address)
 	}
 	if r := a.rooms.Load(); r != nil {
 		r.auth.SetLimits(now.Auth)

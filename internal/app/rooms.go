@@ -3,7 +3,6 @@ package app
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"time"
 
@@ -40,13 +39,14 @@ type rooms struct {
 }
 
 // openRooms starts them in the order in which they need each other. Where one
-// fails, those before it are closed.
-func openRooms(o config.Options, log *slog.Logger) (*rooms, error) {
+// fails, those before it are closed. The transport stays the caller's to close,
+// before the rooms: nobody brings work in then.
+func openRooms(o config.Options, wire *transport.Server, log *slog.Logger) (*rooms, error) {
 	b, err := bus.Start(o, log)
 	if err != nil {
 		return nil, err
 	}
-	r := &rooms{durable: o.Durable, bus: b, hub: hub.New(0)}
+	r := &rooms{durable: o.Durable, bus: b, hub: hub.New(0), transport: wire}
 	r.live = live.New(b.Conn(), b.Names(), r.hub, log)
 	r.auth = auth.New(b, b.Names().Auth(), o.Auth, log)
 	r.authorize = backend.NewAuthorizer(b, b.Names().Authorization(), o.Auth, log)
@@ -65,14 +65,6 @@ func (r *rooms) open(o config.Options, log *slog.Logger) error {
 			return err
 		}
 		r.hub.SetHistory(r.journal)
-	}
-	r.transport, err = transport.New(transport.Options{
-		Connections: o.Limits.Connections,
-		Queue:       o.Limits.Queue,
-		Log:         log,
-	})
-	if err != nil {
-		return fmt.Errorf("starting the transport: %w", err)
 	}
 	if !o.Demo {
 		return nil
@@ -109,9 +101,6 @@ func (r *rooms) follower(o config.Options) messagechannel.Follower {
 // close ends them in the reverse order: who brings work in before who does it,
 // NATS last.
 func (r *rooms) close() error {
-	if r.transport != nil {
-		r.transport.Close()
-	}
 	if r.demo != nil {
 		r.demo.Stop()
 	}

@@ -1,6 +1,8 @@
 package transport
 
 import (
+	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"runtime/debug"
@@ -81,7 +83,7 @@ type driver interface {
 func (c *Conn) ID() uint64 { return c.id }
 
 // Name is the id as logs and requests to the backend have it.
-func (c *Conn) Name() string { return fmt.Sprintf("%016x", c.id) }
+func (c *Conn) Name() string { return hex.EncodeToString(binary.BigEndian.AppendUint64(nil, c.id)) }
 
 // SetTimeout has Session.Timeout called once, after d or up to a tick (1 s)
 // later; 0 for never. A later call replaces an earlier one.

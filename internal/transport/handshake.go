@@ -4,7 +4,6 @@ import (
 	"crypto/sha1"
 	"encoding/base64"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"strings"
@@ -42,7 +41,7 @@ func Refuse(w http.ResponseWriter, status int, why reason.Reason, text string) {
 // message of the client's may have. Where it fails it has written the HTTP
 // error, and returns the reason.
 func (s *Server) Accept(w http.ResponseWriter, r *http.Request, dialect string, readLimit int, open func(*Conn) Session) reason.Reason {
-	accept, refused := checkHandshake(r)
+	key, refused := checkHandshake(r)
 	index := s.stats.dialect(dialect)
 	if refused == nil && !s.reserve(index) {
 		refused = &refusal{reason.Limit, http.StatusServiceUnavailable, [2]string{},
@@ -55,13 +54,29 @@ func (s *Server) Accept(w http.ResponseWriter, r *http.Request, dialect string, 
 		Refuse(w, refused.status, refused.why, refused.text)
 		return refused.why
 	}
-	nc, early, err := hijack(w, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"+
-		"Connection: Upgrade\r\nSec-WebSocket-Accept: "+accept+"\r\n\r\n")
-	if err != nil {
+	c := &Conn{dialect: index, readLimit: int32(readLimit), flags: busy}
+	head := append(make([]byte, 0, 160), "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "...)
+	head = append(appendAccept(head, key), "\r\n\r\n"...)
+	if err := s.upgrade(c, w, head, open); err != nil {
 		return s.brokeOff(index, err)
 	}
-	s.start(&Conn{dialect: index, readLimit: int32(readLimit), flags: busy}, nc, early, open)
 	return reason.None
+}
+
+// upgrade answers with this head and begins the connection on the socket.
+func (s *Server) upgrade(c *Conn, w http.ResponseWriter, head []byte, open func(*Conn) Session) error {
+	if u, ok := w.(upgrader); ok {
+		loop, early, err := u.upgrade(c, head)
+		if err == nil {
+			s.start(c, loop, early, open)
+		}
+		return err
+	}
+	nc, early, err := hijack(w, head)
+	if err == nil {
+		s.start(c, s.adopt(c, nc), early, open)
+	}
+	return err
 }
 
 func (s *Server) brokeOff(dialect uint8, err error) reason.Reason {
@@ -81,34 +96,46 @@ func (s *Server) reserve(dialect uint8) bool {
 }
 
 // checkHandshake finds what RFC 6455, section 4.2.1, does not allow, and else
-// returns the key to answer with.
-func checkHandshake(r *http.Request) (accept string, refused *refusal) {
-	bad := func(status int, text string) *refusal {
-		return &refusal{why: reason.BadHandshake, status: status, text: text}
-	}
-	key := r.Header.Get("Sec-WebSocket-Key")
-	raw, err := base64.StdEncoding.DecodeString(key)
-	switch {
+// returns the key to answer.
+func checkHandshake(r *http.Request) (key string, refused *refusal) {
+	switch keys := r.Header["Sec-Websocket-Key"]; {
 	case r.Method != http.MethodGet:
-		refused = bad(http.StatusMethodNotAllowed, "a WebSocket handshake is a GET")
+		refused = badHandshake(http.StatusMethodNotAllowed, "a WebSocket handshake is a GET")
 		refused.header = [2]string{"Allow", http.MethodGet}
 	case r.ProtoMajor != 1 || r.ProtoMinor < 1:
-		refused = bad(http.StatusBadRequest, "a WebSocket handshake needs HTTP/1.1")
+		refused = badHandshake(http.StatusBadRequest, "a WebSocket handshake needs HTTP/1.1")
 	case !IsUpgrade(r):
-		refused = bad(http.StatusUpgradeRequired, "this is a WebSocket endpoint: Connection: Upgrade and Upgrade: websocket are needed")
+		refused = badHandshake(http.StatusUpgradeRequired, "this is a WebSocket endpoint: Connection: Upgrade and Upgrade: websocket are needed")
 		refused.header = [2]string{"Upgrade", "websocket"}
-	case r.Header.Get("Sec-WebSocket-Version") != "13":
-		refused = bad(http.StatusUpgradeRequired, "Sec-WebSocket-Version 13 is needed")
+	case len(r.Header["Sec-Websocket-Version"]) == 0 || r.Header["Sec-Websocket-Version"][0] != "13":
+		refused = badHandshake(http.StatusUpgradeRequired, "Sec-WebSocket-Version 13 is needed")
 		refused.header = [2]string{"Sec-WebSocket-Version", "13"}
-	case err != nil || len(raw) != 16 || len(r.Header["Sec-Websocket-Key"]) != 1:
-		refused = bad(http.StatusBadRequest, "Sec-WebSocket-Key must be 16 bytes in base64, once")
+	case len(keys) != 1 || !isKey(keys[0]):
+		refused = badHandshake(http.StatusBadRequest, "Sec-WebSocket-Key must be 16 bytes in base64, once")
+	default:
+		key = keys[0]
 	}
-	return acceptKey(key), refused
+	return key, refused
 }
 
-func acceptKey(key string) string {
-	sum := sha1.Sum([]byte(key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
-	return base64.StdEncoding.EncodeToString(sum[:])
+func badHandshake(status int, text string) *refusal {
+	return &refusal{why: reason.BadHandshake, status: status, text: text}
+}
+
+func isKey(key string) bool {
+	var raw [64]byte // 16 are wanted
+	if len(key) > len(raw) {
+		return false
+	}
+	n, err := base64.StdEncoding.Decode(raw[:], []byte(key))
+	return err == nil && n == 16
+}
+
+// appendAccept appends the answer to a key.
+func appendAccept(b []byte, key string) []byte {
+	var text [128]byte
+	sum := sha1.Sum(append(append(text[:0], key...), "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"...))
+	return base64.StdEncoding.AppendEncode(b, sum[:])
 }
 
 // hasToken finds a token in a list header, whatever its case.
@@ -125,7 +152,7 @@ func hasToken(values []string, token string) bool {
 
 // hijack takes the connection from net/http, answers the handshake, and returns
 // what the client has sent behind it already.
-func hijack(w http.ResponseWriter, head string) (nc net.Conn, early []byte, err error) {
+func hijack(w http.ResponseWriter, head []byte) (nc net.Conn, early []byte, err error) {
 	nc, buffered, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		http.Error(w, "this connection can't be upgraded", http.StatusInternalServerError)
@@ -134,9 +161,12 @@ func hijack(w http.ResponseWriter, head string) (nc net.Conn, early []byte, err 
 	if n := buffered.Reader.Buffered(); n > 0 {
 		early, _ = buffered.Reader.Peek(n)
 	}
+	if visited, ok := nc.(interface{ takeEarly() []byte }); ok {
+		early = append(early, visited.takeEarly()...)
+	}
 	const timeout = 5 * time.Second
 	if err = nc.SetDeadline(time.Now().Add(timeout)); err == nil {
-		_, err = io.WriteString(nc, head)
+		_, err = nc.Write(head)
 	}
 	if err == nil {
 		err = nc.SetDeadline(time.Time{})
@@ -148,25 +178,27 @@ func hijack(w http.ResponseWriter, head string) (nc net.Conn, early []byte, err 
 	return nc, early, nil
 }
 
-// start begins a connection on an upgraded socket. early is fed before anything
-// else is read.
-func (s *Server) start(c *Conn, nc net.Conn, early []byte, open func(*Conn) Session) {
+// start begins a connection whose socket p has adopted. early is fed before
+// anything else is read.
+func (s *Server) start(c *Conn, p poller, early []byte, open func(*Conn) Session) {
 	c.id, c.server, c.session = s.ids.Add(1), s, closedSession{}
 	c.entry.slot = slotNone
 	c.heard()
-	loop := s.adopt(c, nc)
 	c.guard(func() { c.session = open(c) })
 	s.wheel.add(c, s.wheel.time()+s.pinging)
 	if len(early) > 0 {
 		c.guard(func() { c.feed(early) })
 	}
-	loop.watch(c)
+	p.watch(c)
 }
+
+// nextPoller is whose turn it is to take a socket. There must be one.
+func (s *Server) nextPoller() poller { return s.pollers[int(s.next.Add(1))%len(s.pollers)] }
 
 // adopt gives the socket to the next event loop, or else to a goroutine.
 func (s *Server) adopt(c *Conn, nc net.Conn) poller {
 	if len(s.pollers) > 0 {
-		p := s.pollers[int(s.next.Add(1))%len(s.pollers)]
+		p := s.nextPoller()
 		if d, err := p.adopt(c, nc); err == nil {
 			c.driver = d
 			return p

@@ -21,8 +21,17 @@ import (
 // socketState is what the event loop keeps in a Conn.
 type socketState struct {
 	fd       int32
-	slot     int32 // in loop.conns; guarded by loop.mu, -1 until watched
+	slot     int32 // in loop.sockets; guarded by loop.mu, -1 until it has one
 	finished bool  // the loop's: fd is closed
+}
+
+// occupant is what a loop has in a slot: a Conn, or a visitor, who may become one.
+// Both methods are called on the loop's goroutine.
+type occupant interface {
+	// onEvent handles what epoll reports.
+	onEvent(l *loop, events uint32)
+	// onEnd comes after release. It closes the socket.
+	onEnd(l *loop)
 }
 
 // loop reads every socket that it has adopted, on one goroutine.
@@ -37,19 +46,21 @@ type loop struct {
 	wake  int // eventfd
 	log   *slog.Logger
 	buf   []byte // what was read last; the loop's goroutine only
+	heads *heads // so is this
 	done  chan struct{}
 
-	mu    sync.Mutex // guards the following
-	conns []*Conn    // by slot, which is what epoll reports
-	free  []int32    // slots
-	ended []*Conn    // to finish
-	stop  bool
+	mu      sync.Mutex // guards the following
+	sockets []occupant // by slot, which is what epoll reports
+	free    []int32    // slots
+	ended   []occupant // to close
+	stop    bool
 }
 
 const (
 	readBuffer = 64 << 10
 	maxEvents  = 256
 	wakeSlot   = -1
+	readable   = unix.EPOLLIN | unix.EPOLLRDHUP
 )
 
 func startPollers(n int, log *slog.Logger) (pollers []poller, err error) {
@@ -77,7 +88,7 @@ func startLoop(log *slog.Logger) (*loop, error) {
 		unix.Close(epfd)
 		return nil, os.NewSyscallError("fcntl", err)
 	}
-	l := &loop{epoll: os.NewFile(uintptr(epfd), "epoll"), epfd: epfd, log: log, buf: make([]byte, readBuffer), done: make(chan struct{})}
+	l := &loop{epoll: os.NewFile(uintptr(epfd), "epoll"), epfd: epfd, log: log, buf: make([]byte, readBuffer), heads: newHeads(), done: make(chan struct{})}
 	if l.raw, err = l.epoll.SyscallConn(); err != nil {
 		l.epoll.Close()
 		return nil, err
@@ -99,7 +110,7 @@ func startLoop(log *slog.Logger) (*loop, error) {
 func (l *loop) run() {
 	defer close(l.done)
 	events := make([]unix.EpollEvent, maxEvents)
-	conns := make([]*Conn, maxEvents)
+	sockets := make([]occupant, maxEvents)
 	var n int
 	var failed error
 	wait := func(uintptr) (done bool) {
@@ -117,21 +128,21 @@ func (l *loop) run() {
 		l.drainWake(events[:n])
 		l.mu.Lock()
 		for i, e := range events[:n] {
-			conns[i] = nil
+			sockets[i] = nil
 			if e.Fd != wakeSlot {
-				conns[i] = l.conns[e.Fd]
+				sockets[i] = l.sockets[e.Fd]
 			}
 		}
 		ended, stop := l.ended, l.stop
 		l.ended = nil
 		l.mu.Unlock()
-		for i, c := range conns[:n] {
-			if c != nil {
-				l.ready(c, events[i].Events)
+		for i, s := range sockets[:n] {
+			if s != nil {
+				s.onEvent(l, events[i].Events)
 			}
 		}
-		for _, c := range ended {
-			l.finish(c)
+		for _, s := range ended {
+			s.onEnd(l)
 		}
 		if stop {
 			return
@@ -139,8 +150,8 @@ func (l *loop) run() {
 	}
 }
 
-// ready handles one event of one connection.
-func (l *loop) ready(c *Conn, events uint32) {
+// onEvent implements occupant.
+func (c *Conn) onEvent(l *loop, events uint32) {
 	if events&unix.EPOLLOUT != 0 {
 		l.arm(unix.EPOLL_CTL_MOD, c, 0)
 		c.pump()
@@ -159,18 +170,16 @@ func (l *loop) ready(c *Conn, events uint32) {
 	}
 }
 
-// finish ends a connection for good, unless a writer is still at it.
-func (l *loop) finish(c *Conn) {
+// onEnd implements occupant: it ends a connection for good, unless a writer is
+// still at it, who then has it called again.
+func (c *Conn) onEnd(l *loop) {
 	if c.socket.finished || !c.finish() {
 		return
 	}
 	c.socket.finished = true
-	l.mu.Lock()
 	if c.socket.slot >= 0 {
-		l.conns[c.socket.slot] = nil
-		l.free = append(l.free, c.socket.slot)
+		l.vacate(c.socket.slot)
 	}
-	l.mu.Unlock()
 	unix.Close(int(c.socket.fd)) // takes it out of epoll too
 }
 
@@ -181,38 +190,76 @@ func (l *loop) adopt(c *Conn, nc net.Conn) (driver, error) {
 	if !ok {
 		return nil, errors.ErrUnsupported
 	}
-	raw, err := sc.SyscallConn()
+	fd, err := duplicate(sc)
 	if err != nil {
 		return nil, err
-	}
-	fd := -1
-	var dupErr error
-	err = raw.Control(func(original uintptr) {
-		// Not File(): that would make the shared description blocking.
-		fd, dupErr = unix.FcntlInt(original, unix.F_DUPFD_CLOEXEC, 0)
-	})
-	if err = errors.Join(err, dupErr); err != nil {
-		return nil, fmt.Errorf("duplicating a descriptor: %w", err)
 	}
 	nc.Close()
 	c.socket = socketState{fd: int32(fd), slot: -1}
 	return l, nil
 }
 
+// duplicate is a second descriptor of a socket.
+func duplicate(sc syscall.Conn) (fd int, err error) {
+	raw, err := sc.SyscallConn()
+	if err != nil {
+		return -1, err
+	}
+	var dupErr error
+	err = raw.Control(func(original uintptr) {
+		// Not File(): that would make the shared description blocking.
+		fd, dupErr = unix.FcntlInt(original, unix.F_DUPFD_CLOEXEC, 0)
+	})
+	if err = errors.Join(err, dupErr); err != nil {
+		return -1, fmt.Errorf("duplicating a descriptor: %w", err)
+	}
+	return fd, nil
+}
+
+// watch comes after adopt, or after a visitor's upgrade, whose slot c has then.
 func (l *loop) watch(c *Conn) {
 	l.mu.Lock()
-	slot := int32(len(l.conns))
-	if n := len(l.free); n > 0 {
-		slot, l.free = l.free[n-1], l.free[:n-1]
-		l.conns[slot] = c
+	visited := c.socket.slot >= 0
+	if visited {
+		l.sockets[c.socket.slot] = c
 	} else {
-		l.conns = append(l.conns, c)
+		c.socket.slot = l.place(c)
 	}
-	c.socket.slot = slot
 	l.mu.Unlock()
-	l.arm(unix.EPOLL_CTL_ADD, c, 0)
+	if !visited {
+		l.arm(unix.EPOLL_CTL_ADD, c, 0)
+	}
 	c.begin()
 	c.pumpBusy()
+}
+
+// await begins to wait for what a visitor asks.
+func (l *loop) await(v *visitor) error {
+	l.mu.Lock()
+	v.slot = l.place(v)
+	l.mu.Unlock()
+	return l.control(unix.EPOLL_CTL_ADD, int(v.fd), v.slot, readable)
+}
+
+// place gives s a slot. mu is held.
+func (l *loop) place(s occupant) (slot int32) {
+	if n := len(l.free); n > 0 {
+		slot, l.free = l.free[n-1], l.free[:n-1]
+		l.sockets[slot] = s
+		return slot
+	}
+	l.sockets = append(l.sockets, s)
+	return int32(len(l.sockets) - 1)
+}
+
+// vacate gives a slot back. epoll must not report it any more before it is given
+// to another: who calls it is on the loop's goroutine, or has taken the socket
+// out of epoll.
+func (l *loop) vacate(slot int32) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.sockets[slot] = nil
+	l.free = append(l.free, slot)
 }
 
 func (l *loop) control(op, fd int, slot int32, events uint32) error {
@@ -227,7 +274,7 @@ func (l *loop) arm(op int, c *Conn, extra uint32) {
 	l.mu.Lock()
 	slot := c.socket.slot
 	l.mu.Unlock()
-	if err := l.control(op, int(c.socket.fd), slot, unix.EPOLLIN|unix.EPOLLRDHUP|extra); err != nil {
+	if err := l.control(op, int(c.socket.fd), slot, readable|extra); err != nil {
 		l.log.Error("a socket can't be watched", "conn", c.Name(), "err", err)
 		c.end(reason.Internal)
 	}
@@ -235,9 +282,11 @@ func (l *loop) arm(op int, c *Conn, extra uint32) {
 
 func (l *loop) blocks() bool { return false }
 
-func (l *loop) write(c *Conn, b []byte) (int, error) {
+func (l *loop) write(c *Conn, b []byte) (int, error) { return l.writeTo(int(c.socket.fd), b) }
+
+func (l *loop) writeTo(fd int, b []byte) (int, error) {
 	for {
-		n, err := unix.Write(int(c.socket.fd), b)
+		n, err := unix.Write(fd, b)
 		if err != unix.EINTR {
 			return taken(n, err)
 		}
@@ -277,9 +326,12 @@ func (l *loop) unsent(c *Conn) (int64, bool) {
 	return int64(n), err == nil
 }
 
-func (l *loop) release(c *Conn) {
+func (l *loop) release(c *Conn) { l.discharge(c) }
+
+// discharge has onEnd called soon.
+func (l *loop) discharge(s occupant) {
 	l.mu.Lock()
-	l.ended = append(l.ended, c)
+	l.ended = append(l.ended, s)
 	first := len(l.ended) == 1
 	l.mu.Unlock()
 	if first {

@@ -50,6 +50,9 @@ func (k *counters) add(dialect uint8, n int64) {
 	k.open.Add(n)
 }
 
+// Open is how many connections there are now.
+func (s *Server) Open() int { return int(s.stats.open.Load()) }
+
 // Stats reads the counters.
 func (s *Server) Stats() Stats {
 	stats := Stats{Connections: map[string]int{}, QueueBytes: s.stats.queueBytes.Load()}

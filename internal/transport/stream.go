@@ -1,11 +1,11 @@
 package transport
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"net"
 	"net/http"
-	"strings"
 	"time"
 
 	"belfry/internal/reason"
@@ -28,19 +28,17 @@ func (s *Server) AcceptStream(w http.ResponseWriter, r *http.Request, dialect st
 	c.deaf.Store(true)
 	if r.ProtoMajor != 1 {
 		nc := newResponse(w, r, header)
-		s.start(c, nc, nil, open)
+		s.start(c, s.adopt(c, nc), nil, open)
 		<-nc.finished
 		return reason.None
 	}
-	var head strings.Builder
+	var head bytes.Buffer
 	head.WriteString("HTTP/1.1 200 OK\r\n")
 	_ = header.Write(&head) // to memory
 	head.WriteString("Connection: close\r\n\r\n")
-	nc, _, err := hijack(w, head.String())
-	if err != nil {
+	if err := s.upgrade(c, w, head.Bytes(), open); err != nil {
 		return s.brokeOff(index, err)
 	}
-	s.start(c, nc, nil, open)
 	return reason.None
 }
 

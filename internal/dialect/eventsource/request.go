@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -49,14 +48,12 @@ func parse(r *http.Request, public config.Public) (request, error) {
 	default:
 		return request{}, errors.New("start is cursor, now or all")
 	}
-	if req.device != "" && !deviceForm.MatchString(req.device) {
+	if req.device != "" && subject.CheckDevice(req.device) != nil {
 		return request{}, errors.New("device is 1 to 64 of A-Z, a-z, 0-9, _ and -")
 	}
 	req.channels, err = channelsOf(q.value("channels"))
 	return req, err
 }
-
-var deviceForm = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 
 func channelsOf(list string) (channels []string, _ error) {
 	if list == "" {
