@@ -52,10 +52,11 @@ const (
 )
 
 // collectAt is the percentage for debug.SetGCPercent, from the bytes allocated in
-// the last second and the bytes in use: as much garbage as is made in a second,
-// or in as many seconds as going through all that is in use may be spread over.
+// the last second and the bytes in use: as much garbage as is made in half a
+// second, or, where much is in use, in as long as going through that takes a 20th
+// of.
 func collectAt(rate, live uint64) int {
 	live = max(live, 1<<20)
-	percent := 100 * rate / min(live, marksASecond)
+	percent := 100 * (rate / 2) / min(live, marksASecond)
 	return int(min(max(percent, leastPercent), max(100, 100*mostRoom/live)))
 }

@@ -38,11 +38,15 @@ type port struct {
 
 // listen opens both ports and begins to answer on them.
 func (a *App) listen(o *config.Options) error {
-	public, err := open("public.listen", o.Public.Listen, -1)
+	// No keep-alive of TCP's, as the transport pings, and plain TCP: Multipath TCP
+	// passes no bound on.
+	clients := net.ListenConfig{KeepAlive: -1, Control: transport.BoundUnsent}
+	clients.SetMultipathTCP(false)
+	public, err := open("public.listen", o.Public.Listen, clients)
 	if err != nil {
 		return err
 	}
-	internal, err := open("internal.listen", o.Internal.Listen, 0)
+	internal, err := open("internal.listen", o.Internal.Listen, net.ListenConfig{})
 	if err != nil {
 		public.Close()
 		return err
@@ -93,10 +97,8 @@ func (a *App) servePublic(listener net.Listener) (*port, error) {
 	return a.serve(listener, on, server), nil
 }
 
-// open listens on the address of an option. keepAlive is as in
-// net.ListenConfig: the public port has none, as the transport pings.
-func open(key, address string, keepAlive time.Duration) (net.Listener, error) {
-	config := net.ListenConfig{KeepAlive: keepAlive}
+// open listens on the address of an option.
+func open(key, address string, config net.ListenConfig) (net.Listener, error) {
 	listener, err := config.Listen(context.Background(), "tcp", address)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):

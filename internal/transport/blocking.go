@@ -77,7 +77,7 @@ func (s *blocking) writeAll(c *Conn, bufs [][]byte) (int, error) {
 // resume is never called: a write that blocks takes all.
 func (s *blocking) resume(*Conn) {}
 
-func (s *blocking) acknowledged(*Conn) uint64 { return s.written.Load() }
+func (s *blocking) acknowledged(*Conn) uint32 { return uint32(s.written.Load()) }
 
 func (s *blocking) unsent(*Conn) (int64, bool) { return 0, false }
 

@@ -73,8 +73,9 @@ type driver interface {
 	resume(c *Conn)
 	// unsent is how many bytes the kernel still has, where it can tell.
 	unsent(c *Conn) (bytes int64, exact bool)
-	// acknowledged is a count that grows while the other host takes bytes.
-	acknowledged(c *Conn) uint64
+	// acknowledged is a count that grows, and wraps, while the other host takes
+	// bytes.
+	acknowledged(c *Conn) uint32
 	// release has c.finish called by the goroutine that reads, soon.
 	release(c *Conn)
 }

@@ -6,7 +6,7 @@ import "belfry/internal/reason"
 type liveness struct {
 	closeBy  ticks  // guarded by Conn.mu: cut it off then; 0 when it is not closing
 	pingedAt ticks  // the clock's: when the ping went out, or TCP last moved; 0 for none
-	moved    uint64 // the clock's: what TCP had acknowledged by then
+	moved    uint32 // the clock's: what TCP had acknowledged by then, its low bits
 }
 
 // tick is the clock's look at a connection. It returns when to look again, or

@@ -313,12 +313,12 @@ func taken(n int, err error) (int, error) {
 func (l *loop) resume(c *Conn) { l.arm(unix.EPOLL_CTL_MOD, c, unix.EPOLLOUT) }
 
 // acknowledged is how many bytes the other host's TCP has taken.
-func (l *loop) acknowledged(c *Conn) uint64 {
+func (l *loop) acknowledged(c *Conn) uint32 {
 	info, err := unix.GetsockoptTCPInfo(int(c.socket.fd), unix.IPPROTO_TCP, unix.TCP_INFO)
 	if err != nil {
 		return 0
 	}
-	return info.Bytes_acked
+	return uint32(info.Bytes_acked)
 }
 
 func (l *loop) unsent(c *Conn) (int64, bool) {

@@ -12,7 +12,7 @@ var discard = slog.New(slog.NewTextHandler(io.Discard, nil))
 
 // TestConnSize: an idle connection's memory is this and its session.
 func TestConnSize(t *testing.T) {
-	if size := transport.ConnSize; size > 208 { // a size class of Go's allocator
+	if size := transport.ConnSize; size > 144 { // a size class of Go's allocator
 		t.Errorf("a Conn is %d bytes", size)
 	}
 }

@@ -21,8 +21,8 @@ type fence struct {
 	cursor hub.Cursor // nil: nothing is confirmed
 	sent   uint64     // the newest sequence that was written
 	fenced uint64     // the newest before the ping that is outstanding; 0 for none
-	at     time.Duration
-	behind bool // something that was written is not confirmed
+	at     uint32     // when the newest was set, in ms, modulo 50 days; 0 for never
+	behind bool       // something that was written is not confirmed
 	closed bool
 }
 
@@ -103,10 +103,11 @@ func (f *fence) due(now time.Duration) (ping, later bool) {
 
 // put sets a fence if one may be set. Called with mu held.
 func (f *fence) put(now time.Duration) bool {
-	if f.fenced != 0 || f.at != 0 && now-f.at < fenceEvery {
+	at := uint32(now.Milliseconds())
+	if f.fenced != 0 || f.at != 0 && at-f.at < uint32(fenceEvery.Milliseconds()) {
 		return false
 	}
-	f.fenced, f.at = f.sent, now
+	f.fenced, f.at = f.sent, max(at, 1)
 	return true
 }
 

@@ -27,13 +27,18 @@ type session struct {
 	place     hub.Conn
 	from      unique.Handle[origin]
 	remote    remote
-	cancel    func() bool    // gives the pending authentication up
-	identity  *auth.Identity // from known on until it listens
-	until     time.Duration  // when the identity ends, since Dialect.started; 0 is never
+	pending   *pending
+	until     time.Duration // when the identity ends, since Dialect.started; 0 is never
 	phase     phase
 	wants     bool // NOTIFICATION came, and was not too early
 	attached  bool // it has its place in the hub
 	listening bool // it is subscribed and followed
+}
+
+// pending is what a session has only until it has begun, or while it is renewed.
+type pending struct {
+	cancel func() bool // gives the authentication up, which is under way
+	start  string      // where a client without a cursor begins, by the backend's word
 }
 
 // An origin is what many clients have in common.
@@ -65,6 +70,7 @@ func (s *session) Message(_ transport.Opcode, p []byte) {
 		case s.phase != unknown: // NOTIFICATION before AUTH does nothing
 			s.wants = true
 			s.listen()
+			s.settle()
 		}
 	})
 }
@@ -154,8 +160,11 @@ func (s *session) authenticate(token []byte) {
 		s.fail(authPending)
 		return
 	}
+	if s.pending == nil {
+		s.pending = &pending{}
+	}
 	// An answer that is there at once takes its turn after this one.
-	s.cancel = s.dialect.auth.Authenticate(token, facts, s.phase == renewing, func(r auth.Result) {
+	s.pending.cancel = s.dialect.auth.Authenticate(token, facts, s.phase == renewing, func(r auth.Result) {
 		s.turns.do(func() { s.answered(r) })
 	})
 }
@@ -164,7 +173,7 @@ func (s *session) answered(r auth.Result) {
 	if s.phase == over {
 		return // too late, nobody is there
 	}
-	s.cancel = nil
+	s.pending.cancel = nil
 	switch {
 	case r.Outcome == auth.Refused:
 		s.end(reason.AuthRefused, frame(transport.OpText, r.Reply))
@@ -192,11 +201,19 @@ func (s *session) accept(r auth.Result) {
 	}
 	s.conn.SetTimeout(wait)
 	if !s.attached {
-		s.identity = &r.Identity
+		s.pending.start = r.Identity.Start
 		s.dialect.hub.Attach(&s.place, s, s.dialect.encoding, r.Identity.User)
 		s.attached = true
 	}
 	s.listen()
+	s.settle()
+}
+
+// settle lets go of what is only needed until all is in place.
+func (s *session) settle() {
+	if s.listening && s.pending != nil && s.pending.cancel == nil {
+		s.pending = nil
+	}
 }
 
 // listen subscribes to the user's channel once both the user and NOTIFICATION
@@ -206,8 +223,7 @@ func (s *session) listen() {
 		return
 	}
 	s.listening = true
-	user, start := s.user(), s.identity.Start
-	s.identity = nil
+	user, start := s.user(), s.pending.start
 	if s.dialect.follower != nil {
 		s.dialect.follower.Follow(user)
 	}
@@ -252,9 +268,9 @@ func (s *session) end(why reason.Reason, last []byte) {
 // that closed, it may come back to where it was. It may be called twice.
 func (s *session) leave(broke bool) {
 	s.phase = over
-	if s.cancel != nil {
-		s.cancel()
-		s.cancel = nil
+	if s.pending != nil && s.pending.cancel != nil {
+		s.pending.cancel()
+		s.pending.cancel = nil
 	}
 	if s.attached {
 		s.attached = false
