@@ -2,7 +2,8 @@
 // tests: New, Start, Reload, Drain, Stop. It has no logic of its own beyond who
 // is started when, when the gateway counts as ready, and who is let in.
 //
-// Goroutines: one for each port's acceptor, one that makes the gateway ready
+// Goroutines: one for each port's acceptor, one for the HTTP server behind the
+// public one's door, one that makes the gateway ready
 // and ends with that; all else belongs to the rooms.
 package app
 

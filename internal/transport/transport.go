@@ -7,16 +7,22 @@
 // goroutine per connection behind the same Conn; the build tag "portable" and
 // Options.Portable choose that path on Linux too.
 //
+// Where there are event loops sockets wait at a Door for the head of their
+// request, and handshakes are answered there, past net/http.
+//
 // Who runs where:
 //
 //   - An event loop, or a connection's own reader, calls Session.Message and,
 //     as the last thing, Session.Closed.
+//   - At a door, an event loop calls handlers that do not wait; one that does has
+//     a goroutine. A goroutine of the door's ends visitors who take too long.
 //   - The clock, one goroutine a Server, calls Session.Timeout and sends pings.
 //   - Whoever calls Conn.Write writes to the socket itself if nobody else is
 //     doing so; else what it brought is sent by the one who is.
 //
-// Lock order: Conn.mu and wheel.mu and loop.mu are leaves. None is held over a
-// system call on a client's socket or over a call into a Session.
+// Lock order: Conn.mu, wheel.mu, loop.mu, door.mu and visitor.mu are leaves. None
+// is held over a system call on a client's socket (epoll_ctl aside) or over a
+// call into a Session.
 package transport
 
 import (
