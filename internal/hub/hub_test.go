@@ -2,12 +2,14 @@ package hub_test
 
 import (
 	"encoding/binary"
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"unicode/utf8"
 
 	"belfry/internal/hub"
 	"belfry/internal/position"
@@ -348,4 +350,16 @@ func TestClassify(t *testing.T) {
 			t.Errorf("%q is %d, want %d", payload, got, want)
 		}
 	}
+}
+
+// What is JSON by its first byte and what is by all of it do not contradict.
+func FuzzClassify(f *testing.F) {
+	for _, seed := range []string{`{}`, " \t\r\n[1]", `"a"`, "-1", "0", "true", "false", "null", "", " ", "+1", ".5", "NaN", "\v1", "\ufeff{}"} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, payload []byte) {
+		if got, isJSON := hub.Classify(payload), utf8.Valid(payload) && json.Valid(payload); (got == hub.JSON) != isJSON {
+			t.Errorf("%q is %v, and JSON: %v", payload, got, isJSON)
+		}
+	})
 }
