@@ -206,6 +206,9 @@ type Stats struct {
 	Channels      int               // with a subscriber, counted in each shard that has one
 	Subscriptions int               // connection × channel
 	Deliveries    map[string]uint64 // publications handed to connections, by dialect
+	Pending       int               // publications not yet written to all, counted in each shard that has them to write
+	Passes        uint64            // of the shards' workers, in which they wrote
+	Writes        uint64            // that they made of them, one for each connection and pass
 	CatchingUp    int               // connections that are being replayed to
 	FromRing      uint64            // publications replayed from memory
 	FromStream    uint64            // publications replayed from the stream
@@ -225,6 +228,11 @@ func (h *Hub) Stats() Stats {
 		s.mu.Lock()
 		stats.Channels += len(s.channels)
 		stats.Subscriptions += s.subscriptions
+		stats.Passes += s.passes
+		stats.Writes += s.writes
+		for _, n := range s.pending {
+			stats.Pending += n
+		}
 		for why, n := range s.resets {
 			stats.Resets[why] += n
 		}

@@ -363,3 +363,28 @@ func FuzzClassify(f *testing.F) {
 		}
 	})
 }
+
+// What waits is written in one pass, and each connection once in it; until then
+// it is pending.
+func TestPassesAndWritesAreCounted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := hub.New(1)
+		defer h.Close()
+		e := h.Encoding("test", payload)
+		c := join(h, e, "1", "#1")
+		join(h, e, "2", "#2")
+		gate := make(chan struct{})
+		c.during = func() { <-gate }
+		h.Publish([]hub.Publication{publication("#1", 1)})
+		synctest.Wait() // the worker is in the first write
+		h.Publish([]hub.Publication{publication("#1", 2), publication("#1", 3), publication("#2", 4), publication("#nobody", 5)})
+		if s := h.Stats(); s.Pending != 3 || s.Passes != 1 || s.Writes != 1 {
+			t.Errorf("while it writes: %d pending, %d passes, %d writes; want 3, 1, 1", s.Pending, s.Passes, s.Writes)
+		}
+		close(gate)
+		synctest.Wait()
+		if s := h.Stats(); s.Pending != 0 || s.Passes != 2 || s.Writes != 3 || s.Deliveries["test"] != 4 {
+			t.Errorf("in the end: %d pending, %d passes, %d writes, %d deliveries; want 0, 2, 3, 4", s.Pending, s.Passes, s.Writes, s.Deliveries["test"])
+		}
+	})
+}
