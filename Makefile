@@ -11,7 +11,7 @@ BUILD    = CGO_ENABLED=0 $(GO) build -trimpath $(VCS)
 
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help demo build test deps lint unit portable e2e bench soak vuln clean
+.PHONY: help demo build test deps lint unit allocs portable e2e bench soak vuln clean
 
 help: ## what there is
 	@sed -n 's/^\([a-z][a-z0-9]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r t d; do printf '  make %-10s %s\n' "$$t" "$$d"; done
@@ -24,7 +24,7 @@ demo: ## build and run everything on embedded parts; open the address that it pr
 build: ## build ./belfry
 	$(BUILD) -o belfry ./cmd/belfry
 
-test: deps lint unit portable e2e ## everything that must pass: lint, unit, integration, race detector, Chromium
+test: deps lint unit allocs portable e2e ## everything that must pass: lint, unit, integration, race detector, Chromium
 	@echo "== all passed"
 
 deps: ## install what the tests lack (Debian, as root), else say what is missing
@@ -47,6 +47,12 @@ lint: ## gofmt, go vet, staticcheck, and a build for macOS; the import rules are
 unit: ## unit and integration tests under the race detector
 	@echo "== unit and integration tests, race detector on"
 	$(GO) test -race -count=1 -timeout 10m ./...
+
+# The race detector allocates by itself; so the files have a build constraint, and
+# a run of their own. A package that has such a file takes part in it.
+allocs: ## what must not allocate does not; without the race detector
+	@echo "== allocations, race detector off"
+	$(GO) test -count=1 -run Allocs $$(find internal -name 'allocs*_test.go' -exec dirname {} ';' | sort -u | sed 's,^,./,')
 
 portable: ## the tests of transport and dialects again, on the portable transport
 	@echo "== the transport for TLS and other systems, tested here too"

@@ -69,6 +69,7 @@ func (r *rooms) fill(s *ops.Snapshot) {
 		s.Deliveries[dialect] = n
 	}
 
+	s.Pending, s.Passes, s.Writes = table.Pending, table.Passes, table.Writes
 	s.CatchingUp, s.FromRing, s.FromStream = table.CatchingUp, table.FromRing, table.FromStream
 	for why, n := range table.Resets {
 		s.Resets[string(why)] = n
@@ -80,6 +81,7 @@ func (r *rooms) fill(s *ops.Snapshot) {
 	}
 	s.Misspelled, s.Dropped = feed.Misspelled, feed.Dropped
 	s.AuthUnderWay, s.AuthWaiting = r.auth.Load()
+	s.AuthTook = r.auth.Took()
 	if r.journal != nil {
 		r.fillJournal(s)
 	}
@@ -98,7 +100,7 @@ func (r *rooms) fillJournal(s *ops.Snapshot) {
 		}
 		s.Publications[source] += st.Publications
 		s.Misspelled += st.Misspelled
-		figures := ops.Stream{Watermark: st.Watermark, Lag: st.Lag, RingEntries: st.RingEntries, RingBytes: st.RingBytes, Resets: st.Resets}
+		figures := ops.Stream{Watermark: st.Watermark, Lag: st.Lag, RingEntries: st.RingEntries, RingBytes: st.RingBytes, Resets: st.Resets, Handover: st.Handover}
 		if !st.Oldest.IsZero() {
 			figures.OldestAge = time.Since(st.Oldest).Seconds()
 		}

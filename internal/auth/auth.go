@@ -23,6 +23,7 @@ import (
 
 	"belfry/internal/ask"
 	"belfry/internal/config"
+	"belfry/internal/histogram"
 )
 
 // What is common to all that is asked of a backend, under the names that who
@@ -60,6 +61,7 @@ type Authenticator struct {
 	memory  ask.Memory[key, remembered]
 	log     *ask.Log
 	counts  [Outcomes]atomic.Uint64
+	took    histogram.Histogram
 }
 
 // New makes an Authenticator that asks on this subject.
@@ -91,9 +93,10 @@ func (a *Authenticator) Authenticate(token []byte, f Facts, fresh bool, done fun
 			return func() bool { return false }
 		}
 	}
-	conn := f.Connection
+	conn, asked := f.Connection, time.Now()
 	msg := &nats.Msg{Subject: a.subject, Data: token, Header: f.Headers()}
 	return a.line.Ask(msg, func(reply *nats.Msg, err error) {
+		a.took.Observe(time.Since(asked))
 		result, err := a.read(k, reply, err)
 		a.conclude(conn, result, err, done)
 	})
@@ -115,6 +118,10 @@ func (a *Authenticator) Counts() (counts [Outcomes]uint64) {
 	}
 	return counts
 }
+
+// Took is how long requests took, their wait in line included. A remembered
+// identity is none.
+func (a *Authenticator) Took() histogram.Snapshot { return a.took.Snapshot() }
 
 // read says what came of a request, and remembers or forgets whom the token
 // stands for.

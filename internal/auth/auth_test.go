@@ -167,3 +167,25 @@ func TestNamesOfOutcomes(t *testing.T) {
 		t.Errorf("there are %d outcomes", Outcomes)
 	}
 }
+
+// The time that a client waits is that in line and the backend's; a remembered
+// identity costs none.
+func TestRequestsAreTimed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &asktest.Bus{Reply: func(r *asktest.Request) {
+			time.AfterFunc(40*time.Millisecond, func() { r.Answer(`{"success":true,"user_id":1,"cache_for":60}`, nil) })
+		}}
+		a, _ := newAuth(b, 1)
+		results := newTold(t)
+		a.Authenticate([]byte("x"), Facts{}, false, results.done("alone"))
+		a.Authenticate([]byte("y"), Facts{}, false, results.done("behind it"))
+		time.Sleep(time.Second) // of the bubble's
+		a.Authenticate([]byte("x"), Facts{}, false, results.done("remembered"))
+		for _, name := range []string{"alone", "behind it", "remembered"} {
+			results.want(name, Accepted)
+		}
+		if took := a.Took(); took.Count() != 2 || took.Sum != 120*time.Millisecond {
+			t.Errorf("%d took %v, want 2 that took 120ms", took.Count(), took.Sum)
+		}
+	})
+}

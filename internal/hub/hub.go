@@ -25,6 +25,7 @@ package hub
 import (
 	"hash/maphash"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -84,6 +85,7 @@ type Hub struct {
 	// in one order, and guards the following.
 	order sync.Mutex
 	marks position.Position // up to where each stream has been offered
+	taken []*entry          // a batch's while it is offered, used again and again
 
 	mu        sync.Mutex // guards the following
 	encodings []*Encoding
@@ -135,10 +137,12 @@ func (h *Hub) Encoding(dialect string, encode func(*Publication) []byte) *Encodi
 // Of what is stored it must be given every publication, each stream's in order,
 // also those that nobody here reads. It sets their At, and does not keep batch.
 func (h *Hub) Publish(batch []Publication) {
-	entries := make([]*entry, len(batch))
 	h.awaitRoom(batch)
 	h.order.Lock()
 	defer h.order.Unlock()
+	entries := slices.Grow(h.taken[:0], len(batch))[:len(batch)]
+	defer clear(entries)
+	h.taken = entries
 	for i := range batch {
 		if p := &batch[i]; p.Stream != position.None {
 			h.marks[p.Stream-1] = position.Mark{Epoch: p.Epoch, Seq: p.Seq}
@@ -202,6 +206,9 @@ type Stats struct {
 	Channels      int               // with a subscriber, counted in each shard that has one
 	Subscriptions int               // connection × channel
 	Deliveries    map[string]uint64 // publications handed to connections, by dialect
+	Pending       int               // publications not yet written to all, counted in each shard that has them to write
+	Passes        uint64            // of the shards' workers, in which they wrote
+	Writes        uint64            // that they made of them, one for each connection and pass
 	CatchingUp    int               // connections that are being replayed to
 	FromRing      uint64            // publications replayed from memory
 	FromStream    uint64            // publications replayed from the stream
@@ -221,6 +228,11 @@ func (h *Hub) Stats() Stats {
 		s.mu.Lock()
 		stats.Channels += len(s.channels)
 		stats.Subscriptions += s.subscriptions
+		stats.Passes += s.passes
+		stats.Writes += s.writes
+		for _, n := range s.pending {
+			stats.Pending += n
+		}
 		for why, n := range s.resets {
 			stats.Resets[why] += n
 		}

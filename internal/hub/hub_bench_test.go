@@ -20,55 +20,95 @@ func (s *sink) Reset(position.Mark) {}
 
 func (s *sink) Deliver(b []byte, _ uint64) { s.bytes.Add(int64(len(b))) }
 
-// BenchmarkFanOut is one delivery of a publication with 1,000 subscribers.
-func BenchmarkFanOut(b *testing.B) {
-	h := hub.New(0)
+// sinks subscribes that many users, each to the channel of name.
+func sinks(h *hub.Hub, users int, name func(user int) string) {
 	e := h.Encoding("test", payload)
-	const subscribers = 1000
 	bytes := new(atomic.Int64)
-	for user := range subscribers {
+	for user := range users {
 		s := &sink{bytes: bytes}
 		h.Attach(&s.Conn, s, e, fmt.Sprint(user))
-		h.Subscribe(&s.Conn, "news")
+		h.Subscribe(&s.Conn, name(user))
 	}
-	batch := []hub.Publication{publication("news", 1)}
-	b.ReportAllocs()
-	b.ResetTimer()
-	for i := 0; i < b.N; i += subscribers {
-		h.Publish(batch)
+}
+
+func toAll(int) string { return "news" }
+
+func toOne(user int) string { return fmt.Sprint("#", user) }
+
+// BenchmarkFanOut is one delivery of a publication with that many subscribers.
+// They are published faster than they are delivered, so that frames are joined.
+func BenchmarkFanOut(b *testing.B) {
+	for _, subscribers := range []int{1000, 10_000} {
+		b.Run(fmt.Sprint(subscribers), func(b *testing.B) {
+			h := hub.New(0)
+			sinks(h, subscribers, toAll)
+			batch := []hub.Publication{publication("news", 1)}
+			b.ReportAllocs()
+			b.ResetTimer()
+			for i := 0; i < b.N; i += subscribers { // an operation is a delivery
+				h.Publish(batch)
+			}
+			h.Close() // the deliveries count until the last one
+		})
 	}
-	h.Close()
 }
 
 // BenchmarkUnicast is one publication for one of 10,000 users.
 func BenchmarkUnicast(b *testing.B) {
-	h := hub.New(0)
-	e := h.Encoding("test", payload)
 	const users = 10_000
-	bytes := new(atomic.Int64)
-	batches := make([][]hub.Publication, users)
-	for user := range users {
-		s := &sink{bytes: bytes}
-		h.Attach(&s.Conn, s, e, fmt.Sprint(user))
-		h.Subscribe(&s.Conn, fmt.Sprint("#", user))
-		batches[user] = []hub.Publication{publication(fmt.Sprint("#", user), 1)}
+	for _, size := range []int{1, 100} {
+		b.Run(fmt.Sprint("batches of ", size), func(b *testing.B) {
+			h := hub.New(0)
+			sinks(h, users, toOne)
+			batches := make([][]hub.Publication, users/size)
+			for i := range users {
+				batches[i/size] = append(batches[i/size], publication(toOne(i), 1))
+			}
+			b.ReportAllocs()
+			b.ResetTimer()
+			for i := 0; i < b.N; i += size {
+				h.Publish(batches[i/size%len(batches)])
+			}
+			h.Close()
+		})
 	}
-	b.ReportAllocs()
-	b.ResetTimer()
-	for i := range b.N {
-		h.Publish(batches[i%users])
-	}
-	h.Close()
 }
 
 // BenchmarkNobody is one publication that nobody here is subscribed to: what
 // most are to one gateway of many.
 func BenchmarkNobody(b *testing.B) {
-	h := hub.New(0)
-	defer h.Close()
-	batch := []hub.Publication{publication("#1", 1)}
-	b.ReportAllocs()
-	for range b.N {
-		h.Publish(batch)
+	for _, size := range []int{1, 100} {
+		b.Run(fmt.Sprint("batches of ", size), func(b *testing.B) {
+			h := hub.New(0)
+			defer h.Close()
+			sinks(h, 10_000, toOne)
+			var batch []hub.Publication
+			for i := range size {
+				batch = append(batch, publication(fmt.Sprint("#nobody", i), 1))
+			}
+			b.ReportAllocs()
+			b.ResetTimer()
+			for i := 0; i < b.N; i += size {
+				h.Publish(batch)
+			}
+		})
+	}
+}
+
+// BenchmarkClassify is what every payload goes through once.
+func BenchmarkClassify(b *testing.B) {
+	for name, payload := range map[string]string{
+		"JSON":   `{"id":12345678,"type":"message","text":"a small notification, as most are"}`,
+		"text":   "a small notification, as most are, but no JSON: one reads to the first letter",
+		"binary": "\xff a small notification that is not UTF-8, which is seen at its first byte",
+	} {
+		b.Run(name, func(b *testing.B) {
+			p := []byte(payload)
+			b.SetBytes(int64(len(p)))
+			b.ReportAllocs()
+			for b.Loop() {
+				hub.Classify(p)
+			}
+		})
 	}
 }

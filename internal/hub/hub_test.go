@@ -2,12 +2,14 @@ package hub_test
 
 import (
 	"encoding/binary"
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"unicode/utf8"
 
 	"belfry/internal/hub"
 	"belfry/internal/position"
@@ -348,4 +350,41 @@ func TestClassify(t *testing.T) {
 			t.Errorf("%q is %d, want %d", payload, got, want)
 		}
 	}
+}
+
+// What is JSON by its first byte and what is by all of it do not contradict.
+func FuzzClassify(f *testing.F) {
+	for _, seed := range []string{`{}`, " \t\r\n[1]", `"a"`, "-1", "0", "true", "false", "null", "", " ", "+1", ".5", "NaN", "\v1", "\ufeff{}"} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, payload []byte) {
+		if got, isJSON := hub.Classify(payload), utf8.Valid(payload) && json.Valid(payload); (got == hub.JSON) != isJSON {
+			t.Errorf("%q is %v, and JSON: %v", payload, got, isJSON)
+		}
+	})
+}
+
+// What waits is written in one pass, and each connection once in it; until then
+// it is pending.
+func TestPassesAndWritesAreCounted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := hub.New(1)
+		defer h.Close()
+		e := h.Encoding("test", payload)
+		c := join(h, e, "1", "#1")
+		join(h, e, "2", "#2")
+		gate := make(chan struct{})
+		c.during = func() { <-gate }
+		h.Publish([]hub.Publication{publication("#1", 1)})
+		synctest.Wait() // the worker is in the first write
+		h.Publish([]hub.Publication{publication("#1", 2), publication("#1", 3), publication("#2", 4), publication("#nobody", 5)})
+		if s := h.Stats(); s.Pending != 3 || s.Passes != 1 || s.Writes != 1 {
+			t.Errorf("while it writes: %d pending, %d passes, %d writes; want 3, 1, 1", s.Pending, s.Passes, s.Writes)
+		}
+		close(gate)
+		synctest.Wait()
+		if s := h.Stats(); s.Pending != 0 || s.Passes != 2 || s.Writes != 3 || s.Deliveries["test"] != 4 {
+			t.Errorf("in the end: %d pending, %d passes, %d writes, %d deliveries; want 0, 2, 3, 4", s.Pending, s.Passes, s.Writes, s.Deliveries["test"])
+		}
+	})
 }

@@ -32,6 +32,8 @@ type shard struct {
 	marks         position.Position   // up to where the streams have been offered here
 	bases         position.Position   // where they began, by their last reset
 	resets        resets
+	passes        uint64     // of the worker in which it wrote
+	writes        uint64     // that it made of them
 	ahead         []*catchup // whose clients have seen more than marks
 	stop          bool
 

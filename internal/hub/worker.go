@@ -57,6 +57,10 @@ func (s *shard) work() {
 	for {
 		s.mu.Lock()
 		writes = s.turn(writes[:0])
+		if len(writes) > 0 {
+			s.passes++
+			s.writes += uint64(len(writes))
+		}
 		idle := len(s.small) == 0 && len(s.large) == 0
 		stop := s.stop && idle
 		s.room.Broadcast()

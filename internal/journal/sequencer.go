@@ -298,6 +298,7 @@ func (s *sequencer) apply() bool {
 	if len(s.batch) > 0 {
 		s.hub.Publish(s.batch)
 		s.stats.publications.Add(uint64(len(s.batch)))
+		s.stats.handover.Observe(time.Since(time.Unix(0, s.entries[0].time))) // the oldest of them
 	}
 	if n := len(s.batch); n == 0 || s.batch[n-1].Seq < s.at {
 		s.hub.Advance(s.id, position.Mark{Epoch: s.view.epoch, Seq: s.at})

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"testing"
 
+	"belfry/internal/histogram"
 	"belfry/internal/hub"
 	"belfry/internal/position"
 )
@@ -18,7 +19,7 @@ func line1(r Receipt, channel, data string) string {
 func TestPublishedReachesTheHub(t *testing.T) {
 	w := newWorld(t)
 	before := w.publish("#1", "before")
-	_, h := w.gateway()
+	j, h := w.gateway()
 	if got := h.mark(position.Notifications); got.Seq != before.Seq || got.Epoch != before.Epoch {
 		t.Errorf("it begins at %v, want %v", got, before)
 	}
@@ -26,6 +27,13 @@ func TestPublishedReachesTheHub(t *testing.T) {
 	w.reaches(h, position.Notifications, r3.Position.Get(position.Notifications))
 	w.reaches(h, position.Channels, r2.Position.Get(position.Channels))
 	expectTexts(t, "notifications", h.got(position.Notifications, r1.Epoch), []string{line1(r1, "#a@b", `{"a":1}`), line1(r3, "#1", "\xff")})
+	for i, most := range []uint64{2, 1} { // what was there at the start is not late
+		took := func() histogram.Snapshot { return j.Stats().Streams[i].Handover }
+		w.eventually("a batch is counted", func() bool { t := took(); return t.Count() > 0 })
+		if took := took(); took.Count() > most || took.Sum > patience {
+			t.Errorf("stream %d: %d batches were handed over, in %v together", i, took.Count(), took.Sum)
+		}
+	}
 	expectTexts(t, "channels", h.got(position.Channels, r2.Epoch), []string{line1(r2, "orders.eu", "text")})
 	for i, want := range []hub.Class{hub.JSON, hub.Text, hub.Binary} {
 		for _, p := range h.all {

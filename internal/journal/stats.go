@@ -4,6 +4,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"belfry/internal/histogram"
 	"belfry/internal/hub"
 	"belfry/internal/position"
 )
@@ -19,6 +20,7 @@ type counters struct {
 	checks       atomic.Uint64 // that were answered
 	resets       atomic.Uint64 // times that the stream had another history
 	rotations    atomic.Uint64
+	handover     histogram.Histogram
 }
 
 // StreamStats is what there is to count and to watch of one stream.
@@ -44,6 +46,9 @@ type StreamStats struct {
 	Checks       uint64 // of the epoch, that were answered
 	Resets       uint64 // times that its history changed under us
 	Rotations    uint64 // of its epoch, by this gateway
+	// Handover is how long after a message was stored the hub had it, of the
+	// first message of each batch.
+	Handover histogram.Snapshot
 }
 
 // Stats is what there is to count and to watch.
@@ -76,6 +81,7 @@ func (s *sequencer) figures() StreamStats {
 		Polls: s.stats.polls.Load(), Pulled: s.stats.pulled.Load(), Consumed: s.stats.consumed.Load(),
 		Holes: s.stats.holes.Load(), Consumers: s.stats.consumers.Load(),
 		Checks: s.stats.checks.Load(), Resets: s.stats.resets.Load(), Rotations: s.stats.rotations.Load(),
+		Handover: s.stats.handover.Snapshot(),
 	}
 	st.Lag = st.Last - st.Watermark
 	st.RingEntries, st.RingBytes = s.ring.size()

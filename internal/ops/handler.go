@@ -57,6 +57,8 @@ func (b *Board) Internal(mux *http.ServeMux) {
 		mux.Handle(pattern, b.guard.Wrap(h))
 	}
 	profile("GET /debug/pprof/", pprof.Index)
+	profile("GET /debug/pprof/block", blocked.serve)
+	profile("GET /debug/pprof/mutex", contended.serve)
 	profile("GET /debug/pprof/cmdline", pprof.Cmdline)
 	profile("GET /debug/pprof/profile", pprof.Profile)
 	profile("GET /debug/pprof/symbol", pprof.Symbol)

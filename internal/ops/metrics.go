@@ -1,11 +1,13 @@
 package ops
 
 import (
+	"regexp"
 	"slices"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"belfry/internal/histogram"
 	"belfry/internal/reason"
 )
 
@@ -24,6 +26,7 @@ var (
 	authentications = desc("authentications_total", "Tokens asked about, by what came of it.", "outcome")
 	authUnderWay    = desc("authentications_under_way", "Authentication requests that the backend has not answered yet.")
 	authWaiting     = desc("authentications_waiting", "Authentication requests in line, not yet sent to the backend.")
+	authTook        = desc("authentication_seconds", "From a token to what came of it, where the backend was asked.")
 
 	authorizations = desc("authorizations_total", "Questions whether a user may use a channel, by what came of it.", "outcome")
 
@@ -31,6 +34,9 @@ var (
 	misspelled   = desc("misspelled_subjects_total", "Messages not delivered because their subject does not spell the user id in the canonical form.")
 	dropped      = desc("slow_consumer_drops_total", "NATS messages dropped because they came faster than the gateway took them.")
 	deliveries   = desc("deliveries_total", "Publications handed to connections, one for each connection.", "dialect")
+	pending      = desc("pending_publications", "Publications taken in and not yet written to all who are to get them.")
+	passes       = desc("passes_total", "Passes of the workers that write publications.")
+	writes       = desc("writes_total", "Writes in these passes, one for each connection and pass.")
 
 	catchingUp  = desc("catching_up", "Connections that are being sent what they missed.")
 	replayed    = desc("replayed_publications_total", "Publications sent to clients that missed them, by where they were read.", "from")
@@ -38,6 +44,7 @@ var (
 	deepWaiting = desc("deep_reads_waiting", "Reads from a stream that wait in line.")
 
 	streamWatermark = desc("stream_watermark", "Sequence up to which a stream was handed to the connections.", "stream")
+	handover        = desc("stream_handover_seconds", "From when a message was stored to when its publication was handed to the connections' workers.", "stream")
 	streamLag       = desc("stream_lag_messages", "Messages in a stream behind the watermark.", "stream")
 	streamOldest    = desc("stream_oldest_age_seconds", "Age of the oldest message in a stream.", "stream")
 	streamResets    = desc("stream_resets_total", "Times that a stream's history was found to be another than before.", "stream")
@@ -61,10 +68,10 @@ var (
 
 var all = []*prometheus.Desc{
 	connections, limit, channels, subscriptions, queueBytes,
-	authentications, authUnderWay, authWaiting,
-	authorizations, publications, misspelled, dropped, deliveries,
+	authentications, authUnderWay, authWaiting, authTook,
+	authorizations, publications, misspelled, dropped, deliveries, pending, passes, writes,
 	catchingUp, replayed, resets, deepWaiting,
-	streamWatermark, streamLag, streamOldest, streamResets, ringEntries, ringBytes,
+	streamWatermark, handover, streamLag, streamOldest, streamResets, ringEntries, ringBytes,
 	cursorsDirty, cursorLag, cursorWrites, cursorFailures, ticketsTaken,
 	closes, refusals, natsConnected, durable, ready, buildInfo,
 }
@@ -99,12 +106,16 @@ func (c collector) Collect(to chan<- prometheus.Metric) {
 	labelled(out, authentications, prometheus.CounterValue, s.Authentications)
 	out.gauge(authUnderWay, float64(s.AuthUnderWay))
 	out.gauge(authWaiting, float64(s.AuthWaiting))
+	out.histogram(authTook, &s.AuthTook)
 
 	labelled(out, authorizations, prometheus.CounterValue, s.Authorizations)
 	labelled(out, publications, prometheus.CounterValue, s.Publications)
 	out.counter(misspelled, s.Misspelled)
 	out.counter(dropped, s.Dropped)
 	labelled(out, deliveries, prometheus.CounterValue, s.Deliveries)
+	out.gauge(pending, float64(s.Pending))
+	out.counter(passes, s.Passes)
+	out.counter(writes, s.Writes)
 
 	out.history(&s)
 
@@ -128,6 +139,7 @@ func (s sink) history(of *Snapshot) {
 	s.gauge(deepWaiting, float64(of.DeepWaiting))
 	for name, st := range of.Streams {
 		s.gauge(streamWatermark, float64(st.Watermark), name)
+		s.histogram(handover, &st.Handover, name)
 		s.gauge(streamLag, float64(st.Lag), name)
 		s.gauge(streamOldest, st.OldestAge, name)
 		s.counter(streamResets, st.Resets, name)
@@ -149,6 +161,10 @@ func (s sink) gauge(d *prometheus.Desc, v float64, labels ...string) {
 
 func (s sink) counter(d *prometheus.Desc, v uint64, labels ...string) {
 	s.to <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
+}
+
+func (s sink) histogram(d *prometheus.Desc, h *histogram.Snapshot, labels ...string) {
+	s.to <- prometheus.MustNewConstHistogram(d, h.Count(), h.Sum.Seconds(), h.Cumulative(), labels...)
 }
 
 // reasons exports the reasons that can occur, from 0 on, and any other that did.
@@ -173,11 +189,15 @@ func flag(on bool) float64 {
 	return 0
 }
 
+// runtimeMetrics are those beyond the usual that answer a question: how much CPU
+// is the collector's, and do goroutines wait for a CPU, or for locks.
+var runtimeMetrics = regexp.MustCompile(`^(/cpu/classes/gc/total:cpu-seconds|/sched/latencies:seconds|/sync/mutex/wait/total:seconds)$`)
+
 func registry(b Build, read func() Snapshot) *prometheus.Registry {
 	r := prometheus.NewRegistry()
 	r.MustRegister(
 		collector{b, read},
-		collectors.NewGoCollector(),
+		collectors.NewGoCollector(collectors.WithGoCollectorRuntimeMetrics(collectors.GoRuntimeMetricsRule{Matcher: runtimeMetrics})),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	return r

@@ -11,9 +11,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"belfry/internal/histogram"
 	"belfry/internal/reason"
 )
 
@@ -34,7 +36,10 @@ func example() Snapshot {
 		DeepWaiting: 22,
 		Streams: map[string]Stream{"notifications": {
 			Watermark: 23, Lag: 24, OldestAge: 25, RingEntries: 26, RingBytes: 27, Resets: 28,
+			Handover: took(2*time.Millisecond, 2*time.Millisecond),
 		}},
+		Pending: 34, Passes: 35, Writes: 36,
+		AuthTook:     took(37*time.Millisecond, time.Minute),
 		CursorsDirty: 29, CursorLag: 30.5, CursorWrites: 31, CursorFailures: 32, TicketsTaken: 33,
 		NATSConnected: true,
 		Ready:         true,
@@ -42,6 +47,14 @@ func example() Snapshot {
 	s.Closes[reason.Slow] = 15
 	s.Refusals[reason.Limit] = 16
 	return s
+}
+
+func took(all ...time.Duration) histogram.Snapshot {
+	var h histogram.Histogram
+	for _, d := range all {
+		h.Observe(d)
+	}
+	return h.Snapshot()
 }
 
 func board(read func() Snapshot) *Board {
@@ -104,6 +117,17 @@ func TestEveryValueIsExported(t *testing.T) {
 		`belfry_misspelled_subjects_total 12`,
 		`belfry_slow_consumer_drops_total 13`,
 		`belfry_deliveries_total{dialect="messagechannel"} 14`,
+		`belfry_pending_publications 34`,
+		`belfry_passes_total 35`,
+		`belfry_writes_total 36`,
+		`belfry_authentication_seconds_bucket{le="0.025"} 0`,
+		`belfry_authentication_seconds_bucket{le="0.05"} 1`,
+		`belfry_authentication_seconds_bucket{le="30"} 1`,
+		`belfry_authentication_seconds_bucket{le="+Inf"} 2`,
+		`belfry_authentication_seconds_sum 60.037`,
+		`belfry_authentication_seconds_count 2`,
+		`belfry_stream_handover_seconds_bucket{stream="notifications",le="0.0025"} 2`,
+		`belfry_stream_handover_seconds_count{stream="notifications"} 2`,
 		`belfry_closes_total{reason="slow"} 15`,
 		`belfry_closes_total{reason="drain"} 0`,
 		`belfry_refusals_total{reason="limit"} 16`,
@@ -117,7 +141,7 @@ func TestEveryValueIsExported(t *testing.T) {
 			t.Errorf("missing: %s", line)
 		}
 	}
-	for _, name := range []string{"go_goroutines", "process_open_fds"} {
+	for _, name := range []string{"go_goroutines", "process_open_fds", "go_cpu_classes_gc_total_cpu_seconds_total", "go_sched_latencies_seconds_count", "go_sync_mutex_wait_total_seconds_total"} {
 		if !strings.Contains(text, "\n"+name+" ") {
 			t.Errorf("missing: %s", name)
 		}

@@ -1,6 +1,9 @@
 package ops
 
-import "belfry/internal/reason"
+import (
+	"belfry/internal/histogram"
+	"belfry/internal/reason"
+)
 
 // A Snapshot is everything that /metrics reports of the gateway itself, read at
 // one moment. Every key of its maps becomes a label value, so the maps hold
@@ -15,6 +18,7 @@ type Snapshot struct {
 	Authentications map[string]uint64 // by outcome
 	AuthUnderWay    int               // requests that the backend has
 	AuthWaiting     int               // requests in line behind them
+	AuthTook        histogram.Snapshot
 
 	Authorizations map[string]uint64 // by outcome
 
@@ -22,6 +26,9 @@ type Snapshot struct {
 	Misspelled   uint64            // messages on a subject that is not canonical
 	Dropped      uint64            // messages that the NATS client dropped
 	Deliveries   map[string]uint64 // by dialect
+	Pending      int               // publications taken in and not yet written to all
+	Passes       uint64            // of the workers that write them
+	Writes       uint64            // in these
 
 	CatchingUp int               // connections that are being replayed to
 	FromRing   uint64            // publications replayed from memory
@@ -51,7 +58,8 @@ type Stream struct {
 	OldestAge   float64 // s since the oldest message was stored
 	RingEntries int
 	RingBytes   int
-	Resets      uint64 // times that its history was found to be another
+	Resets      uint64             // times that its history was found to be another
+	Handover    histogram.Snapshot // from stored to handed to the hub
 }
 
 // Build says what is running: labels of belfry_build_info.

@@ -252,13 +252,23 @@ func TestBlocks(t *testing.T) {
 	}
 }
 
+// samples are payloads of about 200 bytes, of each kind.
+func samples() map[string]*hub.Publication {
+	const json = `{"user_id":"42","data":"%s"}`
+	x := strings.Repeat("x", 200)
+	return map[string]*hub.Publication{
+		"personal":             published("#42", fmt.Sprintf(json, x), onBoth),
+		"personal, without id": published("#42", fmt.Sprintf(json, x), position.Position{}),
+		"channel":              published("news", fmt.Sprintf(json, x), onBoth),
+		"text of 10 lines":     published("#42", strings.Repeat(x[:19]+"\n", 10), onBoth),
+		"binary":               published("news", strings.Repeat("\xff", 200), onBoth),
+	}
+}
+
 func BenchmarkEncode(b *testing.B) {
-	for name, p := range map[string]*hub.Publication{
-		"personal": published("#42", `{"user_id":"42","data":"`+strings.Repeat("x", 200)+`"}`, onBoth),
-		"channel":  published("news", `{"user_id":"42","data":"`+strings.Repeat("x", 200)+`"}`, onBoth),
-		"binary":   published("news", strings.Repeat("\xff", 230), onBoth),
-	} {
+	for name, p := range samples() {
 		b.Run(name, func(b *testing.B) {
+			b.SetBytes(int64(len(p.Payload)))
 			b.ReportAllocs()
 			for b.Loop() {
 				encode(p, p.At, isPersonal(p.Channel))

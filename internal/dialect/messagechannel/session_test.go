@@ -146,11 +146,18 @@ func BenchmarkParseAuth(b *testing.B) {
 }
 
 func BenchmarkEncode(b *testing.B) {
-	p := &hub.Publication{Channel: "#1", Payload: []byte(`{"data":"` + strings.Repeat("x", 117) + `"}`), Class: hub.JSON}
-	b.ReportAllocs()
-	b.SetBytes(int64(len(p.Payload)))
-	for b.Loop() {
-		encode(p)
+	for name, p := range map[string]*hub.Publication{
+		"text 128":   {Channel: "#1", Payload: []byte(`{"data":"` + strings.Repeat("x", 117) + `"}`), Class: hub.JSON},
+		"text 16K":   {Channel: "#1", Payload: []byte(strings.Repeat("x", 16<<10)), Class: hub.Text},
+		"binary 128": {Channel: "#1", Payload: []byte(strings.Repeat("\xff", 128)), Class: hub.Binary},
+	} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			b.SetBytes(int64(len(p.Payload)))
+			for b.Loop() {
+				encode(p)
+			}
+		})
 	}
 }
 
