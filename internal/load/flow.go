@@ -9,11 +9,15 @@ import (
 // flow measures fan-out, one publication to many connections, and unicast, one
 // to one each.
 func (r *run) flow(ctx context.Context) error {
-	g := r.group(mainGroup, 0, r.Channels, r.channels())
+	indexes, channels := r.Channels, r.channels()
 	if r.Scenario == "unicast" {
-		g.Mod, g.Channels = r.Users, false
+		indexes, channels = r.Users, false
 	}
-	if g.Channels {
+	g, err := r.group(mainGroup, 0, indexes, channels)
+	if err != nil {
+		return err
+	}
+	if channels {
 		r.grants = func(n int) []string { return []string{r.name(n%r.Channels, true)} }
 	}
 	if err := r.fleet.open(g, r.Connections, r.fleet.workers); err != nil {

@@ -56,7 +56,10 @@ func (r *run) connecting(ctx context.Context) error {
 // openMain makes the main group, for idle connections of as many users, and
 // connects it.
 func (r *run) openMain(ctx context.Context) error {
-	g := r.group(mainGroup, 0, r.Connections, false)
+	g, err := r.group(mainGroup, 0, r.Connections, false)
+	if err != nil {
+		return err
+	}
 	if err := r.fleet.open(g, r.Connections, r.fleet.workers); err != nil {
 		return err
 	}

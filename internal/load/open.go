@@ -17,13 +17,23 @@ import (
 // connectWithin is how long no connection may get any further.
 const connectWithin = 35 * time.Second
 
-// group is a group as this plan would have it: total connections, on mod
-// indexes from base on.
-func (r *run) group(name string, base, mod int, channels bool) receive.Group {
-	return receive.Group{
+// group is a group as this plan would have it: connections on mod indexes from
+// base on.
+func (r *run) group(name string, base, mod int, channels bool) (receive.Group, error) {
+	g := receive.Group{
 		Name: name, Dialect: r.Dialect, URLs: r.URLs, Seed: r.Seed, Base: base, Mod: mod, Channels: channels,
 		Tokens: r.Tokens, Handshakes: max(1, r.Handshakes/r.Processes),
 	}
+	if r.Dialect == "nats" {
+		for i := range mod {
+			s, err := r.subject(base+i, channels)
+			if err != nil {
+				return g, fmt.Errorf("the subject of %s: %w", r.name(base+i, channels), err)
+			}
+			g.Subjects = append(g.Subjects, s)
+		}
+	}
+	return g, nil
 }
 
 // connect connects a group, and returns when all of it is subscribed.

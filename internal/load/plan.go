@@ -72,7 +72,7 @@ var scenarios = map[string]own{
 }
 
 // dialects are what can be spoken, and whether it is Belfry's.
-var dialects = map[string]bool{"messagechannel": true}
+var dialects = map[string]bool{"messagechannel": true, "eventsource": true, "centrifuge": false, "nats": false}
 
 // Scenarios are their names.
 func Scenarios() []string {
@@ -166,8 +166,8 @@ func (p *Plan) check(ours bool) error {
 		return mistake("publish", "is live", "only Belfry's own dialects know such: take core or durable")
 	case !ours && (p.Scenario == "resume" || p.Scenario == "slow"):
 		return mistake("dialect", fmt.Sprintf("is %s", p.Dialect), "the generator can bring back clients of messagechannel and eventsource only")
-	case p.Publish != "durable" && p.Scenario == "resume":
-		return mistake("publish", fmt.Sprintf("is %s", p.Publish), "what is not stored can't be missed: take durable")
+	case p.Publish != "durable" && (p.Scenario == "resume" || p.Scenario == "slow"):
+		return mistake("publish", fmt.Sprintf("is %s", p.Publish), "what is not stored can't be sent to who comes back: take durable")
 	}
 	if p.Tokens != "" {
 		if _, _, err := receive.ReadTokens(p.Tokens); err != nil {

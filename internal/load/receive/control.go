@@ -37,6 +37,9 @@ type Group struct {
 	// Users+k; else the index is the user.
 	Channels bool
 	Users    int
+	// Subjects are what is published on for each index, from Base on; only the
+	// dialect nats needs them.
+	Subjects []string `json:",omitempty"`
 	// Tokens is a file of TOKEN<TAB>USER lines, line n for user n; empty for
 	// tokens that the coordinator answers for.
 	Tokens string
