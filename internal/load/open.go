@@ -125,7 +125,7 @@ type report struct {
 
 // report asks for it. published is by index, from the group's base on.
 func (r *run) report(ctx context.Context, group string, published []uint64) (*report, error) {
-	all := &report{failures: map[string]int{}, closed: map[string]int{}, latency: receive.Histogram(), connect: receive.Histogram(), caught: receive.Histogram()}
+	all := newReport()
 	err := r.fleet.ask(ctx, receive.Command{Do: "report", Group: group, Published: published}, func(e receive.Event) error {
 		if e.Report == nil {
 			return errors.New("a receiver answered something else than was asked")
@@ -135,7 +135,28 @@ func (r *run) report(ctx context.Context, group string, published []uint64) (*re
 	return all, err
 }
 
+func newReport() *report {
+	return &report{failures: map[string]int{}, closed: map[string]int{}, latency: receive.Histogram(), connect: receive.Histogram(), caught: receive.Histogram()}
+}
+
+// add adds a worker's.
 func (all *report) add(p *receive.Report) error {
+	one := &report{Report: *p, failures: p.Failures, closed: p.Closed}
+	for _, h := range []struct {
+		to   **hdrhistogram.Histogram
+		from []byte
+	}{{&one.latency, p.Latency}, {&one.connect, p.Connect}, {&one.caught, p.Caught}} {
+		var err error
+		if *h.to, err = hdrhistogram.Decode(h.from); err != nil {
+			return fmt.Errorf("decode a receiver's histogram: %w", err)
+		}
+	}
+	all.join(one)
+	return nil
+}
+
+// join adds another group's.
+func (all *report) join(p *report) {
 	all.Expected += p.Expected
 	all.Deliveries += p.Deliveries
 	all.Lost += p.Lost
@@ -145,23 +166,15 @@ func (all *report) add(p *receive.Report) error {
 	all.Foreign += p.Foreign
 	all.Resets += p.Resets
 	all.Whole += p.Whole
-	for why, n := range p.Failures {
+	for why, n := range p.failures {
 		all.failures[why] += n
 	}
-	for why, n := range p.Closed {
+	for why, n := range p.closed {
 		all.closed[why] += n
 	}
-	for _, h := range []struct {
-		to   *hdrhistogram.Histogram
-		from []byte
-	}{{all.latency, p.Latency}, {all.connect, p.Connect}, {all.caught, p.Caught}} {
-		one, err := hdrhistogram.Decode(h.from)
-		if err != nil {
-			return fmt.Errorf("decode a receiver's histogram: %w", err)
-		}
-		h.to.Merge(one)
-	}
-	return nil
+	all.latency.Merge(p.latency)
+	all.connect.Merge(p.connect)
+	all.caught.Merge(p.caught)
 }
 
 func (all *report) counts() Counts {

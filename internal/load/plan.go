@@ -51,11 +51,12 @@ const perProcess = 19_000
 func Defaults() Plan {
 	return Plan{
 		Dialect: "messagechannel", Channels: 1, Rate: -1, BroadcastRate: 2, BusyRate: 20, BusySize: 4096,
-		InFlight: 1024, Size: 128, Answer: true, Missed: 10, Slow: 0.05, Handshakes: 256, Settle: 10 * time.Second,
+		InFlight: 1024, Size: 128, Answer: true, Missed: 10, Slow: 0.05, Settle: 10 * time.Second,
 	}
 }
 
 type own struct {
+	handshakes                   int
 	connections, users, messages int
 	rate                         float64
 	duration                     time.Duration
@@ -67,7 +68,7 @@ var scenarios = map[string]own{
 	"fanout":  {connections: 1_000, messages: 10_000, duration: 10 * time.Second},
 	"unicast": {connections: 10_000, messages: 100_000, duration: 10 * time.Second},
 	"mixed":   {connections: 10_000, users: 1_000, rate: 200, duration: 10 * time.Second},
-	"resume":  {connections: 10_000},
+	"resume":  {connections: 10_000, handshakes: 2048},
 	"slow":    {connections: 10_000, rate: 20_000, duration: 30 * time.Second},
 }
 
@@ -86,6 +87,7 @@ func (p *Plan) Check() error {
 		return mistake("SCENARIO", fmt.Sprintf("is %q", p.Scenario), "take one of "+strings.Join(Scenarios(), ", "))
 	}
 	orElse(&p.Connections, own.connections)
+	orElse(&p.Handshakes, max(own.handshakes, 256))
 	if p.Users == 0 {
 		p.Users = own.users
 		if p.Scenario == "unicast" {
