@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -128,6 +129,7 @@ func (b *benching) run(rated bool) error {
 	if err != nil {
 		return fmt.Errorf("find this binary, to start receivers: %w", err)
 	}
+	runtime.GOMAXPROCS(1) // see benchWorkerCommand
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	told := newProgress(os.Stderr)
@@ -188,6 +190,10 @@ func benchWorkerCommand() *cobra.Command {
 			// Ctrl-C goes to all processes of the terminal: the coordinator still
 			// has questions, and ends this one.
 			signal.Ignore(os.Interrupt, syscall.SIGTERM)
+			// The work is one goroutine's. With more threads the runtime wakes one up
+			// for each thing that comes in, to look for more: that was a quarter of what
+			// the generator used, on cores that it shares with what it measures.
+			runtime.GOMAXPROCS(1)
 			if err := app.BenchWorker(os.Stdin, os.Stdout); err != nil {
 				return errQuiet // the coordinator was told
 			}

@@ -170,6 +170,11 @@ const tick = 250 * time.Microsecond
 // paced publishes at a rate, in publications a second. What is due is not put
 // off by what is late, and carries the time at which it was due.
 func (l *lane) paced(ctx context.Context, rate float64, messages int, until time.Time) error {
+	alarm, err := payload.NewAlarm(l.run.clock)
+	if err != nil {
+		return err
+	}
+	defer alarm.Close()
 	start, began := l.sent, l.run.clock.Now()
 	end := int64(1<<63 - 1)
 	if !until.IsZero() {
@@ -183,7 +188,7 @@ func (l *lane) paced(ctx context.Context, rate float64, messages int, until time
 		if due >= end {
 			return nil
 		}
-		if !l.run.clock.SleepUntil(ctx, due) {
+		if !alarm.SleepUntil(ctx, due) {
 			return nil
 		}
 		if err := l.next(ctx, due); err != nil {

@@ -22,7 +22,10 @@ const connectWithin = 35 * time.Second
 func (r *run) group(name string, base, mod int, channels bool) (receive.Group, error) {
 	g := receive.Group{
 		Name: name, Dialect: r.Dialect, URLs: r.URLs, Seed: r.Seed, Base: base, Mod: mod, Channels: channels,
-		Tokens: r.Tokens, Handshakes: max(1, r.Handshakes/r.Processes),
+		Tokens: r.Tokens, Handshakes: max(1, r.Handshakes/r.Processes), Tell: 10 * time.Millisecond,
+	}
+	if r.Rate == 0 { // the publisher waits for it
+		g.Tell = 2 * time.Millisecond
 	}
 	if r.Dialect == "nats" {
 		for i := range mod {

@@ -16,12 +16,14 @@
 //	report   tell everything about the group. Published is how much was published
 //	         on each of its indexes, from Base on
 //
-// Progress comes by itself whenever something has changed, at most every 2 ms.
+// Progress comes by itself when something has changed, at most every Group.Tell.
 // A worker ends when its input does.
 //
 // One goroutine, the loop's, owns every connection and group; another one reads
 // commands.
 package receive
+
+import "time"
 
 // A Group is connections that are alike: number k of them, counted over all
 // workers, is on index Base + k%Mod.
@@ -51,6 +53,8 @@ type Group struct {
 	// Buffer is what the system may keep of what is not read, in bytes; 0 is its
 	// own choice.
 	Buffer int
+	// Tell is the time between two tellings of progress.
+	Tell time.Duration
 	// Handshakes is how many connections are being opened at the same time.
 	Handshakes int
 }
