@@ -227,7 +227,9 @@ func TestPanic(t *testing.T) {
 				}
 			}
 		}
-		c, other := b.dial(), b.dial()
+		c := b.dial()
+		b.session(0) // the client has its 101 before the session is there
+		other := b.dial()
 		c.send(text("boom"))
 		c.expectClose(1011)
 		c.send(closing(1011, ""))
