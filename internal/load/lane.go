@@ -206,7 +206,10 @@ func (l *lane) arrive(ctx context.Context) error {
 	if l.deaf {
 		return nil
 	}
-	err := l.run.fleet.await(ctx, stuckFor, func() bool { return l.run.fleet.sum(l.group).Deliveries >= l.expected })
+	err := l.run.fleet.await(ctx, stuckFor, func() bool {
+		p := l.run.fleet.sum(l.group)
+		return p.Deliveries >= l.expected || p.Subscribed == 0
+	})
 	if errors.Is(err, errStuck) {
 		return nil // what is missing is counted
 	}

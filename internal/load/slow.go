@@ -75,8 +75,8 @@ func (r *run) half(ctx context.Context, name string, l, busy *lane) error {
 	busy.deaf = true
 	cpu, own, until := r.meter.cpu(), r.own.cpu(), r.until()
 	took, sent, err := r.publishAll(ctx, []*lane{l, busy},
-		func(l *lane) error { return r.pour(ctx, l, until()) },
-		func(l *lane) error { return l.paced(ctx, r.BusyRate, 0, until()) })
+		func(ctx context.Context, l *lane) error { return r.pour(ctx, l, until()) },
+		func(ctx context.Context, l *lane) error { return l.paced(ctx, r.BusyRate, 0, until()) })
 	report, failed := r.report(context.WithoutCancel(ctx), othersGroup, l.seq)
 	if failed != nil {
 		return firstOf(err, failed)
