@@ -138,7 +138,7 @@ var errGone = errors.New("all connections have ended meanwhile: the figures are 
 // leave ends the publishing when there is nobody any more that it is for.
 func (r *run) leave(ctx context.Context, lanes []*lane, end context.CancelCauseFunc) {
 	for ctx.Err() == nil {
-		err := r.fleet.await(ctx, stuckFor, func() bool {
+		err := r.fleet.await(ctx, r.Patience, func() bool {
 			there := 0
 			for _, l := range lanes {
 				there += r.fleet.sum(l.group).Subscribed

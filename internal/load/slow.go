@@ -194,7 +194,7 @@ func (r *run) returnSlow(ctx context.Context, l *lane, slowOnes int) error {
 	if err := f.do(receive.Command{Do: "connect", Group: slowGroup}); err != nil {
 		return err
 	}
-	err := f.await(ctx, stuckFor, func() bool {
+	err := f.await(ctx, r.Patience, func() bool {
 		p := f.sum(slowGroup)
 		r.env.Say(fmt.Sprintf("%d of %d of those who never read are back", p.Subscribed, slowOnes))
 		return p.Failed > 0 || p.Subscribed == slowOnes && p.Deliveries >= l.expected
