@@ -44,7 +44,7 @@ type worker struct {
 	ended chan struct{} // closed when it is gone
 }
 
-// stuckFor is how long nothing may happen that is waited for.
+// stuckFor is how long a receiver may take to do as it was told.
 const stuckFor = 10 * time.Second
 
 // startFleet starts n receivers by command.
@@ -190,6 +190,18 @@ func (f *fleet) group(name string) *groupState {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.state[name]
+}
+
+// channelOf is the index of the channel that the user number n reads.
+func (f *fleet) channelOf(n int) (index int, ok bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, s := range f.state {
+		if k := n - s.Users; s.Channels && k >= 0 && k < s.total {
+			return s.Base + k%s.Mod, true
+		}
+	}
+	return 0, false
 }
 
 // ask has each of a group's workers answer.
