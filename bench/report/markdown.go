@@ -1,0 +1,219 @@
+package report
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"belfry/bench/plan"
+)
+
+// Markdown is the whole page. Plots are the files to show on it, by title.
+func (r Results) Markdown(plots []Plot) string {
+	var b strings.Builder
+	p := func(format string, args ...any) { fmt.Fprintf(&b, format, args...) }
+	p("# %s\n\n", title[r.Plan.Mode])
+	p("Written by the runner, not by hand: %s repeats it. %s\n\n", "`"+r.Command+"`", r.taken())
+	if r.Plan.Mode != "fleet" {
+		p("%s", r.summary())
+	}
+	for _, plot := range plots {
+		p("![%s](%s)\n\n", plot.Title, plot.File)
+	}
+	p("%s", r.how())
+	for _, f := range r.Plan.Figures {
+		p("%s", r.figure(f))
+	}
+	p("%s", r.where())
+	return b.String()
+}
+
+var title = map[string]string{
+	"full":  "Side by side",
+	"quick": "Side by side, a quick look",
+	"fleet": "A fleet of gateways",
+}
+
+func (r Results) taken() string {
+	rounds := fmt.Sprintf("Medians of %d rounds, with the least and the most in parentheses", r.Rounds)
+	if r.Rounds == 1 {
+		rounds = "One round: take single numbers with care"
+	}
+	return fmt.Sprintf("Taken on %s in %s, on %d cores (%s). %s.",
+		r.Started.UTC().Format("2 January 2006, 15:04 UTC"), (time.Duration(r.TookS) * time.Second).String(), r.Machine.Cores, r.Machine.CPU, rounds)
+}
+
+// summary is each must beside what Belfry's rows and the nearest peer have.
+func (r Results) summary() string {
+	var b strings.Builder
+	for _, f := range r.Plan.Figures {
+		for _, c := range f.Columns {
+			if c.Must > 0 {
+				fmt.Fprintf(&b, "| %s: %s | %s | %s | %s | %s |\n", f.Title, c.Title,
+					plan.Number(c.Must), plan.Number(c.Reach), r.belfrys(f, c), r.nearest(f, c))
+			}
+		}
+	}
+	if b.Len() == 0 {
+		return ""
+	}
+	return "## What Belfry must reach\n\n| figure | must, at most | reach for | Belfry | the best peer |\n|---|---|---|---|---|\n" + b.String() + "\n"
+}
+
+func (r Results) belfrys(f plan.Figure, c plan.Column) string {
+	var parts []string
+	for _, row := range f.Rows {
+		if !plan.ByID(row.Server).Belfry {
+			continue
+		}
+		s := r.spread(f, row, c)
+		text := "not measured"
+		if s.n > 0 {
+			text = "**" + plan.Number(s.median) + "**" + verdict(s.median, c.MustFor(row.Server), c.Must)
+		}
+		parts = append(parts, strings.TrimPrefix(row.Label, "Belfry, ")+" "+text)
+	}
+	return strings.Join(parts, "<br>")
+}
+
+// verdict says what a number is against what it must be, and names that where it
+// is not what is usual.
+func verdict(x, must, usual float64) string {
+	if must == 0 {
+		return ""
+	}
+	of := ""
+	if must != usual {
+		of = " (" + plan.Number(must) + ")"
+	}
+	if x <= must {
+		return " met" + of
+	}
+	return " **missed**" + of
+}
+
+// nearest is the peer with the lowest median. The floor is no peer.
+func (r Results) nearest(f plan.Figure, c plan.Column) string {
+	best, name := spread{}, ""
+	for _, row := range f.Rows {
+		server := plan.ByID(row.Server)
+		if server.Belfry || server.Kind == plan.Floor {
+			continue
+		}
+		if s := r.spread(f, row, c); s.n > 0 && (name == "" || s.median < best.median) {
+			best, name = s, row.Label
+		}
+	}
+	if name == "" {
+		return "–"
+	}
+	return plan.Number(best.median) + ", " + name
+}
+
+// figure is one table.
+func (r Results) figure(f plan.Figure) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "## %s\n\n%s\n\n| server |", f.Title, f.About)
+	for _, c := range f.Columns {
+		fmt.Fprintf(&b, " %s |", c.Title)
+	}
+	compared := slices.ContainsFunc(f.Rows, func(row plan.Row) bool { return !plan.ByID(row.Server).Belfry })
+	if compared {
+		b.WriteString(" × Belfry |")
+	}
+	b.WriteString(" lost | doubled | closed |\n|---|" + strings.Repeat("---|", len(f.Columns)))
+	if compared {
+		b.WriteString("---|")
+	}
+	b.WriteString("---|---|---|\n")
+	for _, row := range f.Rows {
+		r.row(&b, f, row, compared)
+	}
+	b.WriteString("\n")
+	for _, row := range f.Rows {
+		for _, run := range r.of(f, row) {
+			if run.Error != "" {
+				fmt.Fprintf(&b, "* %s, round %d: %s\n", row.Label, run.Round, run.Error)
+			}
+		}
+	}
+	fmt.Fprintf(&b, "\nAgain: `%s --only '^%s$'`. What the generator was told in round 1:\n\n```sh\n", r.Command, f.ID)
+	for _, row := range f.Rows {
+		if runs := r.of(f, row); len(runs) > 0 {
+			b.WriteString(runs[0].Command + "\n")
+		}
+	}
+	b.WriteString("```\n\n")
+	return strings.ReplaceAll(b.String(), "\n\n\n", "\n\n")
+}
+
+func (r Results) row(b *strings.Builder, f plan.Figure, row plan.Row, compared bool) {
+	runs := r.of(f, row)
+	fmt.Fprintf(b, "| %s |", row.Label)
+	for _, c := range f.Columns {
+		fmt.Fprintf(b, " %s |", r.spread(f, row, c).cell())
+	}
+	if compared {
+		fmt.Fprintf(b, " %s |", r.times(f, row))
+	}
+	for _, path := range []string{"lost", "duplicated", "closed"} {
+		fmt.Fprintf(b, " %s |", total(runs, path))
+	}
+	b.WriteString("\n")
+}
+
+// cell is a median, with the least and the most where there is more than one.
+func (s spread) cell() string {
+	switch s.n {
+	case 0:
+		return "–"
+	case 1:
+		return plan.Number(s.median)
+	}
+	return fmt.Sprintf("%s (%s–%s)", plan.Number(s.median), plan.Number(s.min), plan.Number(s.max))
+}
+
+// times compares the figure's first column with Belfry's first row.
+func (r Results) times(f plan.Figure, row plan.Row) string {
+	ref, c := reference(f, row), f.Columns[0]
+	if ref == nil {
+		return "–"
+	}
+	if ref.ID() == row.ID() {
+		return "1"
+	}
+	x, ok := ratio(r.measured(f, row, c), r.measured(f, *ref, c))
+	if !ok {
+		return "–"
+	}
+	return plan.Number(x)
+}
+
+// total sums what is counted over all rounds.
+func total(runs []Run, path string) string {
+	sum, any := 0.0, false
+	for _, run := range runs {
+		if x, ok := run.Number(path); ok {
+			sum, any = sum+x, true
+		}
+	}
+	if !any {
+		return "–"
+	}
+	return plan.Thousands(sum)
+}
+
+// where is the machine and the versions.
+func (r Results) where() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "## Where\n\n| what | version |\n|---|---|\n| machine | %s, %d cores, %s GB |\n| kernel | %s |\n| descriptors a process may open | %s |\n",
+		r.Machine.CPU, r.Machine.Cores, plan.Number(float64(r.Machine.MemoryBytes)/1e9), r.Machine.Kernel, plan.Thousands(float64(r.Machine.Descriptors)))
+	for _, name := range slices.Sorted(maps.Keys(r.Versions)) {
+		fmt.Fprintf(&b, "| %s | %s |\n", name, r.Versions[name])
+	}
+	fmt.Fprintf(&b, "| seed of round 1 | `%08x`, then one more for each round |\n", r.Seed+1)
+	b.WriteString("\nAll numbers, those of single rounds too, are in the results file beside this page.\n")
+	return b.String()
+}
