@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-var tableRow = regexp.MustCompile("(?m)^\\| `([a-z0-9_./-]+)` \\|")
+var tableRow = regexp.MustCompile("(?m)^\\| `([A-Za-z0-9_./-]+)` \\|")
 
 // The table in dependencies.md is the modules that our code imports.
 func TestDependencies(t *testing.T) {

@@ -64,6 +64,8 @@ var rooms = []room{
 		why: "web is the embedded page, nothing else"},
 	{name: "internal/demo", may: []string{"internal/bus", "internal/web"}, nats: true,
 		why: "demo stands where a backend would: it reaches the gateway over NATS alone"},
+	{name: "internal/load", may: []string{"internal/bus", "internal/load"}, nats: true,
+		why: "load stands outside the gateway, as any client and backend: what it measures it must not share code with"},
 }
 
 // A pkg is what a rule is about: a package's path and its imports.
