@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -94,7 +95,7 @@ func (b *benching) flags(cmd *cobra.Command) {
 	f.IntVar(&p.Missed, "missed", p.Missed, "resume: publications that each client has missed")
 	f.Float64Var(&p.Slow, "slow", p.Slow, "slow: share of connections that never read")
 	f.IntVar(&p.Processes, "processes", 0, "receiver `processes` (default one for 19000 connections)")
-	f.IntVar(&p.Handshakes, "handshakes", p.Handshakes, "most connections that are being opened at the same time")
+	f.IntVar(&p.Handshakes, "handshakes", 0, "most connections that are being opened at the same time (default 256; resume 2048)")
 	f.DurationVar(&p.Settle, "settle", p.Settle, "idle: how long to wait before memory is read")
 	f.StringVar(&p.Seed, "seed", "", "8 hex `digits` that name users and channels, and order publications (default random ones)")
 	f.BoolVar(&b.json, "json", false, "print the result as JSON")
@@ -128,6 +129,7 @@ func (b *benching) run(rated bool) error {
 	if err != nil {
 		return fmt.Errorf("find this binary, to start receivers: %w", err)
 	}
+	runtime.GOMAXPROCS(1) // see benchWorkerCommand
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	told := newProgress(os.Stderr)
@@ -188,6 +190,10 @@ func benchWorkerCommand() *cobra.Command {
 			// Ctrl-C goes to all processes of the terminal: the coordinator still
 			// has questions, and ends this one.
 			signal.Ignore(os.Interrupt, syscall.SIGTERM)
+			// The work is one goroutine's. With more threads the runtime wakes one up
+			// for each thing that comes in, to look for more: that was a quarter of what
+			// the generator used, on cores that it shares with what it measures.
+			runtime.GOMAXPROCS(1)
 			if err := app.BenchWorker(os.Stdin, os.Stdout); err != nil {
 				return errQuiet // the coordinator was told
 			}

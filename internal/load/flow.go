@@ -3,120 +3,164 @@ package load
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 )
 
 // flow measures fan-out, one publication to many connections, and unicast, one
 // to one each.
 func (r *run) flow(ctx context.Context) error {
-	g := r.group(mainGroup, 0, r.Channels, r.channels())
+	indexes, channels := r.Channels, r.channels()
 	if r.Scenario == "unicast" {
-		g.Mod, g.Channels = r.Users, false
+		indexes, channels = r.Users, false
 	}
-	if g.Channels {
-		r.grants = func(n int) []string { return []string{r.name(n%r.Channels, true)} }
-	}
-	if err := r.fleet.open(g, r.Connections, r.fleet.workers); err != nil {
-		return err
-	}
-	got, err := r.connect(ctx, mainGroup)
+	g, err := r.group(mainGroup, 0, indexes, channels)
 	if err != nil {
 		return err
 	}
-	r.connected(got)
-	l, err := r.lane(mainGroup, r.Size)
+	r.grantTo(g, func(k int) int { return k % indexes })
+	lanes, err := r.prepare(ctx, opening{g, r.Connections, r.fleet.workers})
 	if err != nil {
 		return err
 	}
-	defer l.close()
-	if err := l.sentinels(ctx); err != nil {
-		return err
-	}
-	r.memory()
-	return r.measure(ctx, l)
+	defer closeLanes(lanes)
+	until := r.until()
+	return r.measure(ctx, lanes, func(l *lane) error { return r.pour(ctx, l, until()) })
 }
 
-// lingering is for how long what comes twice may still come.
-const lingering = 200 * time.Millisecond
-
-// measure publishes as the plan says, and enters what became of it.
-func (r *run) measure(ctx context.Context, l *lane) error {
-	cpu, own := r.meter.cpu(), r.own.cpu()
-	done := r.watch(ctx, l)
-	began := time.Now()
-	err := r.pour(ctx, l, began)
-	sent := time.Since(began)
-	after, stop := r.afterwards(ctx)
-	defer stop()
-	if err == nil {
-		err = l.arrive(after)
-	}
-	took := time.Since(began)
-	close(done)
-	_ = r.pause(after, lingering)
-	report, failed := r.report(context.WithoutCancel(ctx), l.group, l.seq)
-	if failed != nil {
-		if err == nil {
-			err = failed
+// until returns when publishing ends, the zero time for never, counted from its
+// first call.
+func (r *run) until() func() time.Time {
+	return sync.OnceValue(func() time.Time {
+		if r.Duration == 0 {
+			return time.Time{}
 		}
-		return err
-	}
-	res := r.result
-	res.Counts, res.Foreign = report.counts(), report.Foreign
-	res.Published, res.DurationS = l.sent, took.Seconds()
-	res.PublicationsPerS, res.DeliveriesPerS = float64(l.sent)/sent.Seconds(), float64(report.Deliveries)/took.Seconds()
-	res.CPUPerDelivery = r.perUse(cpu, report.Deliveries)
-	if report.Deliveries > 0 {
-		used := r.own.cpu()["generator"].all() - own["generator"].all()
-		res.Generator.CPUPerDelivery = float64(used.Microseconds()) / float64(report.Deliveries)
-	}
-	for why, n := range report.closed {
-		res.Closed += n
-		res.CloseReasons[why] += n
-	}
-	return err
+		return time.Now().Add(r.Duration)
+	})
 }
 
 // pour publishes at the plan's rate.
-func (r *run) pour(ctx context.Context, l *lane, began time.Time) error {
-	var until time.Time
-	if r.Duration > 0 {
-		until = began.Add(r.Duration)
-	}
+func (r *run) pour(ctx context.Context, l *lane, until time.Time) error {
 	if r.Rate > 0 {
 		return l.paced(ctx, r.Rate, r.Messages, until)
 	}
 	return l.flatOut(ctx, r.Messages, until)
 }
 
+// measure has each lane published on by its own function, at the same time, and
+// enters what became of it: in all, and where there are several, of each.
+func (r *run) measure(ctx context.Context, lanes []*lane, publish ...func(*lane) error) error {
+	cpu, own := r.meter.cpu(), r.own.cpu()
+	took, sent, err := r.publishAll(ctx, lanes, publish...)
+	all := newReport()
+	for _, l := range lanes {
+		one, failed := r.report(context.WithoutCancel(ctx), l.group, l.seq)
+		if failed != nil {
+			return firstOf(err, failed)
+		}
+		all.join(one)
+		r.result.Published += l.sent
+		if len(lanes) > 1 {
+			r.result.group(l.group, one.counts())
+		}
+	}
+	r.enter(all)
+	r.result.DurationS = took.Seconds()
+	r.result.PublicationsPerS, r.result.DeliveriesPerS = float64(r.result.Published)/sent.Seconds(), float64(all.Deliveries)/took.Seconds()
+	r.spent(cpu, own, all.Deliveries)
+	return err
+}
+
+// enter enters counts.
+func (r *run) enter(all *report) {
+	r.result.Counts, r.result.Foreign, r.result.Resets = all.counts(), all.Foreign, all.Resets
+	r.closures(all)
+}
+
+// closures enters why connections were closed.
+func (r *run) closures(all *report) {
+	for why, n := range all.closed {
+		r.result.Closed += n
+		r.result.CloseReasons[why] += n
+	}
+}
+
+// spent enters the CPU used since two readings, the servers' and the
+// generator's, for so many deliveries.
+func (r *run) spent(cpu, own map[string]usage, deliveries uint64) {
+	r.result.CPUPerDelivery = r.perUse(cpu, deliveries)
+	if deliveries > 0 {
+		used := r.own.cpu()["generator"].all() - own["generator"].all()
+		r.result.Generator.CPUPerDelivery = float64(used.Microseconds()) / float64(deliveries)
+	}
+}
+
+// lingering is for how long what comes twice may still come.
+const lingering = 200 * time.Millisecond
+
+// publishAll publishes on lanes at the same time, and returns when everything
+// has arrived or nothing does any more: how long that took, and the publishing
+// alone. Where ctx ends it stops and waits a moment for what is under way.
+func (r *run) publishAll(ctx context.Context, lanes []*lane, publish ...func(*lane) error) (took, sent time.Duration, err error) {
+	watched := r.watch(lanes)
+	defer watched()
+	began := time.Now()
+	errs := make([]error, len(lanes))
+	var wg sync.WaitGroup
+	for i, l := range lanes {
+		wg.Go(func() { errs[i] = publish[i](l) })
+	}
+	wg.Wait()
+	sent = time.Since(began)
+	after, cancel := afterwards(ctx)
+	defer cancel()
+	for i, l := range lanes {
+		errs[i] = firstOf(errs[i], l.arrive(after))
+	}
+	took = time.Since(began)
+	_ = r.pause(after, lingering)
+	return took, sent, firstOf(errs...)
+}
+
 // afterwards is a context for what is to be done behind the publishing, also
 // where that was interrupted: then it lasts a moment longer.
-func (r *run) afterwards(ctx context.Context) (context.Context, context.CancelFunc) {
+func afterwards(ctx context.Context) (context.Context, context.CancelFunc) {
 	if ctx.Err() == nil {
 		return ctx, func() {}
 	}
 	return context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 }
 
-// watch tells how far it is, until the channel is closed.
-func (r *run) watch(ctx context.Context, l *lane) chan struct{} {
-	done := make(chan struct{})
+func firstOf(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// watch tells once a second how far it is, until what it returns is called.
+func (r *run) watch(lanes []*lane) (stop func()) {
+	done, ended := make(chan struct{}), make(chan struct{})
 	go func() {
+		defer close(ended)
 		tick := time.NewTicker(time.Second)
 		defer tick.Stop()
-		last := r.fleet.sum(l.group).Deliveries
-		for {
+		for last := uint64(0); ; {
 			select {
 			case <-tick.C:
-				p := r.fleet.sum(l.group)
-				r.env.Say(fmt.Sprintf("%d deliveries, %d a second, %d of %d connections are there", p.Deliveries, p.Deliveries-last, p.Subscribed, r.fleet.group(l.group).total))
-				last = p.Deliveries
 			case <-done:
 				return
-			case <-ctx.Done():
-				return
 			}
+			now, there, total := uint64(0), 0, 0
+			for _, l := range lanes {
+				p := r.fleet.sum(l.group)
+				now, there, total = now+p.Deliveries, there+p.Subscribed, total+r.fleet.group(l.group).total
+			}
+			r.env.Say(fmt.Sprintf("%d deliveries, %d a second; %d of %d connections are there", now, now-min(last, now), there, total))
+			last = now
 		}
 	}()
-	return done
+	return func() { close(done); <-ended }
 }

@@ -27,7 +27,7 @@ func (r *run) idle(ctx context.Context) error {
 			return fmt.Errorf("interrupted while %d connections were idle", r.Connections)
 		}
 	}
-	r.memory()
+	r.memory(r.Connections)
 	return r.stillThere(ctx)
 }
 
@@ -49,14 +49,17 @@ func (r *run) connecting(ctx context.Context) error {
 		return err
 	}
 	r.connected(again)
-	r.memory()
+	r.memory(r.Connections)
 	return r.stillThere(ctx)
 }
 
 // openMain makes the main group, for idle connections of as many users, and
 // connects it.
 func (r *run) openMain(ctx context.Context) error {
-	g := r.group(mainGroup, 0, r.Connections, false)
+	g, err := r.group(mainGroup, 0, r.Connections, false)
+	if err != nil {
+		return err
+	}
 	if err := r.fleet.open(g, r.Connections, r.fleet.workers); err != nil {
 		return err
 	}
@@ -97,8 +100,8 @@ func (r *run) pause(ctx context.Context, d time.Duration) error {
 }
 
 // memory enters what a connection takes.
-func (r *run) memory() {
-	conns := float64(r.Connections)
+func (r *run) memory(connections int) {
+	conns := float64(connections)
 	r.result.KernelPerConn = float64(kernelMemory()-r.kernel) / conns / 2 // both ends are on this machine
 	r.after = r.meter.rss()
 	for name, n := range r.after {

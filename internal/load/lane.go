@@ -23,7 +23,10 @@ type lane struct {
 	seq      []uint64 // the last on each
 	sent     uint64   // publications
 	each     []uint64 // connections on each
-	expected uint64   // deliveries
+	expected uint64   // deliveries, since it began or was cleared
+	cleared  uint64   // publications before that
+	lost     uint64   // and what was lost of them
+	deaf     bool     // nobody reads what is published
 	*publisher
 }
 
@@ -167,6 +170,11 @@ const tick = 250 * time.Microsecond
 // paced publishes at a rate, in publications a second. What is due is not put
 // off by what is late, and carries the time at which it was due.
 func (l *lane) paced(ctx context.Context, rate float64, messages int, until time.Time) error {
+	alarm, err := payload.NewAlarm(l.run.clock)
+	if err != nil {
+		return err
+	}
+	defer alarm.Close()
 	start, began := l.sent, l.run.clock.Now()
 	end := int64(1<<63 - 1)
 	if !until.IsZero() {
@@ -180,7 +188,7 @@ func (l *lane) paced(ctx context.Context, rate float64, messages int, until time
 		if due >= end {
 			return nil
 		}
-		if !l.run.clock.SleepUntil(ctx, due) {
+		if !alarm.SleepUntil(ctx, due) {
 			return nil
 		}
 		if err := l.next(ctx, due); err != nil {
@@ -194,6 +202,9 @@ func (l *lane) paced(ctx context.Context, rate float64, messages int, until time
 func (l *lane) arrive(ctx context.Context) error {
 	if err := l.settle(ctx); err != nil {
 		return ended(ctx, err)
+	}
+	if l.deaf {
+		return nil
 	}
 	err := l.run.fleet.await(ctx, stuckFor, func() bool { return l.run.fleet.sum(l.group).Deliveries >= l.expected })
 	if errors.Is(err, errStuck) {

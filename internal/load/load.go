@@ -114,6 +114,12 @@ func (r *run) scenario(ctx context.Context) error {
 		return r.connecting(ctx)
 	case "fanout", "unicast":
 		return r.flow(ctx)
+	case "mixed":
+		return r.mixed(ctx)
+	case "resume":
+		return r.resume(ctx)
+	case "slow":
+		return r.slow(ctx)
 	}
 	return errors.New("there is no scenario " + r.Scenario)
 }
@@ -141,8 +147,14 @@ func (r *run) begin() (err error) {
 	return nil
 }
 
-// receivers is how many the scenario needs.
-func (r *run) receivers() int { return r.Processes }
+// receivers is how many the scenario needs: mixed one more, for those who get
+// single messages.
+func (r *run) receivers() int {
+	if r.Scenario == "mixed" {
+		return r.Processes + 1
+	}
+	return r.Processes
+}
 
 func (r *run) end() {
 	r.fleet.stop()

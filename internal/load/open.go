@@ -17,13 +17,26 @@ import (
 // connectWithin is how long no connection may get any further.
 const connectWithin = 35 * time.Second
 
-// group is a group as this plan would have it: total connections, on mod
-// indexes from base on.
-func (r *run) group(name string, base, mod int, channels bool) receive.Group {
-	return receive.Group{
+// group is a group as this plan would have it: connections on mod indexes from
+// base on.
+func (r *run) group(name string, base, mod int, channels bool) (receive.Group, error) {
+	g := receive.Group{
 		Name: name, Dialect: r.Dialect, URLs: r.URLs, Seed: r.Seed, Base: base, Mod: mod, Channels: channels,
-		Tokens: r.Tokens, Handshakes: max(1, r.Handshakes/r.Processes),
+		Tokens: r.Tokens, Handshakes: max(1, r.Handshakes/r.Processes), Tell: 10 * time.Millisecond,
 	}
+	if r.Rate == 0 { // the publisher waits for it
+		g.Tell = 2 * time.Millisecond
+	}
+	if r.Dialect == "nats" {
+		for i := range mod {
+			s, err := r.subject(base+i, channels)
+			if err != nil {
+				return g, fmt.Errorf("the subject of %s: %w", r.name(base+i, channels), err)
+			}
+			g.Subjects = append(g.Subjects, s)
+		}
+	}
+	return g, nil
 }
 
 // connect connects a group, and returns when all of it is subscribed.
@@ -115,7 +128,7 @@ type report struct {
 
 // report asks for it. published is by index, from the group's base on.
 func (r *run) report(ctx context.Context, group string, published []uint64) (*report, error) {
-	all := &report{failures: map[string]int{}, closed: map[string]int{}, latency: receive.Histogram(), connect: receive.Histogram(), caught: receive.Histogram()}
+	all := newReport()
 	err := r.fleet.ask(ctx, receive.Command{Do: "report", Group: group, Published: published}, func(e receive.Event) error {
 		if e.Report == nil {
 			return errors.New("a receiver answered something else than was asked")
@@ -125,7 +138,28 @@ func (r *run) report(ctx context.Context, group string, published []uint64) (*re
 	return all, err
 }
 
+func newReport() *report {
+	return &report{failures: map[string]int{}, closed: map[string]int{}, latency: receive.Histogram(), connect: receive.Histogram(), caught: receive.Histogram()}
+}
+
+// add adds a worker's.
 func (all *report) add(p *receive.Report) error {
+	one := &report{Report: *p, failures: p.Failures, closed: p.Closed}
+	for _, h := range []struct {
+		to   **hdrhistogram.Histogram
+		from []byte
+	}{{&one.latency, p.Latency}, {&one.connect, p.Connect}, {&one.caught, p.Caught}} {
+		var err error
+		if *h.to, err = hdrhistogram.Decode(h.from); err != nil {
+			return fmt.Errorf("decode a receiver's histogram: %w", err)
+		}
+	}
+	all.join(one)
+	return nil
+}
+
+// join adds another group's.
+func (all *report) join(p *report) {
 	all.Expected += p.Expected
 	all.Deliveries += p.Deliveries
 	all.Lost += p.Lost
@@ -135,23 +169,15 @@ func (all *report) add(p *receive.Report) error {
 	all.Foreign += p.Foreign
 	all.Resets += p.Resets
 	all.Whole += p.Whole
-	for why, n := range p.Failures {
+	for why, n := range p.failures {
 		all.failures[why] += n
 	}
-	for why, n := range p.Closed {
+	for why, n := range p.closed {
 		all.closed[why] += n
 	}
-	for _, h := range []struct {
-		to   *hdrhistogram.Histogram
-		from []byte
-	}{{all.latency, p.Latency}, {all.connect, p.Connect}, {all.caught, p.Caught}} {
-		one, err := hdrhistogram.Decode(h.from)
-		if err != nil {
-			return fmt.Errorf("decode a receiver's histogram: %w", err)
-		}
-		h.to.Merge(one)
-	}
-	return nil
+	all.latency.Merge(p.latency)
+	all.connect.Merge(p.connect)
+	all.caught.Merge(p.caught)
 }
 
 func (all *report) counts() Counts {

@@ -51,11 +51,12 @@ const perProcess = 19_000
 func Defaults() Plan {
 	return Plan{
 		Dialect: "messagechannel", Channels: 1, Rate: -1, BroadcastRate: 2, BusyRate: 20, BusySize: 4096,
-		InFlight: 1024, Size: 128, Answer: true, Missed: 10, Slow: 0.05, Handshakes: 256, Settle: 10 * time.Second,
+		InFlight: 1024, Size: 128, Answer: true, Missed: 10, Slow: 0.05, Settle: 10 * time.Second,
 	}
 }
 
 type own struct {
+	handshakes                   int
 	connections, users, messages int
 	rate                         float64
 	duration                     time.Duration
@@ -67,12 +68,12 @@ var scenarios = map[string]own{
 	"fanout":  {connections: 1_000, messages: 10_000, duration: 10 * time.Second},
 	"unicast": {connections: 10_000, messages: 100_000, duration: 10 * time.Second},
 	"mixed":   {connections: 10_000, users: 1_000, rate: 200, duration: 10 * time.Second},
-	"resume":  {connections: 10_000},
+	"resume":  {connections: 10_000, handshakes: 2048},
 	"slow":    {connections: 10_000, rate: 20_000, duration: 30 * time.Second},
 }
 
 // dialects are what can be spoken, and whether it is Belfry's.
-var dialects = map[string]bool{"messagechannel": true}
+var dialects = map[string]bool{"messagechannel": true, "eventsource": true, "centrifuge": false, "nats": false}
 
 // Scenarios are their names.
 func Scenarios() []string {
@@ -86,6 +87,7 @@ func (p *Plan) Check() error {
 		return mistake("SCENARIO", fmt.Sprintf("is %q", p.Scenario), "take one of "+strings.Join(Scenarios(), ", "))
 	}
 	orElse(&p.Connections, own.connections)
+	orElse(&p.Handshakes, max(own.handshakes, 256))
 	if p.Users == 0 {
 		p.Users = own.users
 		if p.Scenario == "unicast" {
@@ -166,8 +168,8 @@ func (p *Plan) check(ours bool) error {
 		return mistake("publish", "is live", "only Belfry's own dialects know such: take core or durable")
 	case !ours && (p.Scenario == "resume" || p.Scenario == "slow"):
 		return mistake("dialect", fmt.Sprintf("is %s", p.Dialect), "the generator can bring back clients of messagechannel and eventsource only")
-	case p.Publish != "durable" && p.Scenario == "resume":
-		return mistake("publish", fmt.Sprintf("is %s", p.Publish), "what is not stored can't be missed: take durable")
+	case p.Publish != "durable" && (p.Scenario == "resume" || p.Scenario == "slow"):
+		return mistake("publish", fmt.Sprintf("is %s", p.Publish), "what is not stored can't be sent to who comes back: take durable")
 	}
 	if p.Tokens != "" {
 		if _, _, err := receive.ReadTokens(p.Tokens); err != nil {

@@ -31,6 +31,7 @@ type Result struct {
 	PublicationsPerS float64 `json:"publications_per_s"`
 	DeliveriesPerS   float64 `json:"deliveries_per_s"`
 	Counts
+	Resets       uint64                  `json:"resets"`
 	Foreign      uint64                  `json:"foreign"`
 	Closed       int                     `json:"closed"`
 	CloseReasons map[string]int          `json:"close_reasons"`
@@ -131,3 +132,24 @@ func latencyOf(h *hdrhistogram.Histogram) Latency {
 // Wrong tells whether anything was lost, or came twice, out of order or to
 // another, that should not have.
 func (r *Result) Wrong() bool { return r.Lost+r.Duplicated+r.Reordered+r.Misdelivered > 0 }
+
+// group enters a part's counts.
+func (r *Result) group(name string, c Counts) {
+	if r.Groups == nil {
+		r.Groups = map[string]*GroupResult{}
+	}
+	r.Groups[name] = &GroupResult{c}
+}
+
+// add adds counts. The latency is that of the last that has one.
+func (c *Counts) add(d Counts) {
+	c.Expected += d.Expected
+	c.Deliveries += d.Deliveries
+	c.Lost += d.Lost
+	c.Duplicated += d.Duplicated
+	c.Reordered += d.Reordered
+	c.Misdelivered += d.Misdelivered
+	if c.Latency.Count == 0 || d.Latency.Count > 0 {
+		c.Latency = d.Latency
+	}
+}

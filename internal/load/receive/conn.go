@@ -26,8 +26,9 @@ type conn struct {
 	number   int   // among all of the group
 	phase    phase
 	sentinel bool
-	stalled  bool
+	stalled  bool // not read from
 	waits    bool // for room to write
+	mute     bool // it was stalled, and only reads: an answer that comes after a close resets the connection, and what is still to be read is gone with it
 	caught   bool
 	began    int64 // ns, when it began to connect
 	track    track

@@ -16,12 +16,14 @@
 //	report   tell everything about the group. Published is how much was published
 //	         on each of its indexes, from Base on
 //
-// Progress comes by itself whenever something has changed, at most every 2 ms.
+// Progress comes by itself when something has changed, at most every Group.Tell.
 // A worker ends when its input does.
 //
 // One goroutine, the loop's, owns every connection and group; another one reads
 // commands.
 package receive
+
+import "time"
 
 // A Group is connections that are alike: number k of them, counted over all
 // workers, is on index Base + k%Mod.
@@ -37,6 +39,9 @@ type Group struct {
 	// Users+k; else the index is the user.
 	Channels bool
 	Users    int
+	// Subjects are what is published on for each index, from Base on; only the
+	// dialect nats needs them.
+	Subjects []string `json:",omitempty"`
 	// Tokens is a file of TOKEN<TAB>USER lines, line n for user n; empty for
 	// tokens that the coordinator answers for.
 	Tokens string
@@ -48,6 +53,8 @@ type Group struct {
 	// Buffer is what the system may keep of what is not read, in bytes; 0 is its
 	// own choice.
 	Buffer int
+	// Tell is the time between two tellings of progress.
+	Tell time.Duration
 	// Handshakes is how many connections are being opened at the same time.
 	Handshakes int
 }

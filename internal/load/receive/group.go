@@ -22,6 +22,7 @@ type group struct {
 	reader   payload.Reader
 	targets  []target
 	tokens   []string
+	users    []string // of these
 	conns    []conn
 	spreads  []spread // by index, from Base on
 
@@ -51,6 +52,12 @@ func newGroup(o Group) (*group, error) {
 	switch o.Dialect {
 	case "messagechannel":
 		g.protocol = websocket{messageChannel{}}
+	case "eventsource":
+		g.protocol = eventSource{}
+	case "centrifuge":
+		g.protocol = websocket{centrifuge{}}
+	case "nats":
+		g.protocol = websocket{natsClient{}}
 	default:
 		return nil, fmt.Errorf("there is no dialect %q", o.Dialect)
 	}
@@ -63,7 +70,7 @@ func newGroup(o Group) (*group, error) {
 	}
 	if o.Tokens != "" {
 		var err error
-		if g.tokens, _, err = ReadTokens(o.Tokens); err != nil {
+		if g.tokens, g.users, err = ReadTokens(o.Tokens); err != nil {
 			return nil, err
 		}
 	}
@@ -102,6 +109,19 @@ func (g *group) token(c *conn) string {
 		return g.tokens[n%len(g.tokens)]
 	}
 	return "bench:" + Name(g.Seed, n)
+}
+
+// user is whose index it is, where that is a user.
+func (g *group) user(c *conn) string {
+	if g.users != nil {
+		return g.users[c.index()%len(g.users)]
+	}
+	return Name(g.Seed, c.index())
+}
+
+// subject is what is published on for an index, with NATS for a server.
+func (g *group) subject(c *conn) string {
+	return g.Subjects[c.number%g.Mod]
 }
 
 // target is where a connection goes.

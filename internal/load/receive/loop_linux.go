@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"syscall"
 	"time"
 	"unsafe"
 
@@ -18,7 +20,7 @@ const (
 	largest      = 64 << 20 // a message that has not come whole by then won't
 	maxEvents    = 512
 	wakeSlot     = -1
-	tellEvery    = 2 * time.Millisecond
+	timerSlot    = -2
 	lookEvery    = time.Second
 	openWithin   = 30 * time.Second
 	spareDescs   = 64 // descriptors that are no connection
@@ -26,9 +28,15 @@ const (
 	sourcesAByte = 250
 )
 
-// A loop is a worker's.
+// A loop is a worker's. It waits through Go's own poller, in which its epoll
+// descriptor is: a goroutine that waits in a system call keeps the runtime's
+// monitor awake.
 type loop struct {
+	epoll      *os.File // of epfd
+	raw        syscall.RawConn
 	epfd, wake int
+	timer      int   // a timerfd, for what is due without any socket
+	alarm      int64 // ns, when it is due
 	buf        []byte
 	conns      []*conn // by slot
 	groups     []*group
@@ -38,6 +46,7 @@ type loop struct {
 
 	told   []Progress // what the coordinator knows
 	tellAt int64      // ns, not before
+	every  time.Duration
 	lookAt int64
 }
 
@@ -61,15 +70,27 @@ func newLoop(out io.Writer) (*loop, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make an epoll descriptor: %w", err)
 	}
-	l := &loop{epfd: epfd, buf: make([]byte, readBuffer), commands: make(chan Command, 64), out: json.NewEncoder(out), clock: payload.NewClock()}
-	if l.wake, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err == nil {
-		err = l.watch(unix.EPOLL_CTL_ADD, l.wake, wakeSlot, unix.EPOLLIN)
-	}
-	if err != nil {
-		_ = unix.Close(epfd)
-		return nil, fmt.Errorf("make the descriptor that wakes a worker: %w", err)
+	_ = unix.SetNonblock(epfd, true) // or Go's poller does not take it
+	l := &loop{epoll: os.NewFile(uintptr(epfd), "epoll"), epfd: epfd, wake: -1, timer: -1, buf: make([]byte, readBuffer),
+		commands: make(chan Command, 64), out: json.NewEncoder(out), clock: payload.NewClock()}
+	if err := l.prepare(); err != nil {
+		l.close()
+		return nil, fmt.Errorf("prepare a receiver: %w", err)
 	}
 	return l, nil
+}
+
+func (l *loop) prepare() (err error) {
+	if l.raw, err = l.epoll.SyscallConn(); err != nil {
+		return err
+	}
+	if l.wake, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
+		return err
+	}
+	if l.timer, err = unix.TimerfdCreate(unix.CLOCK_MONOTONIC, unix.TFD_NONBLOCK|unix.TFD_CLOEXEC); err != nil {
+		return err
+	}
+	return errors.Join(l.watch(unix.EPOLL_CTL_ADD, l.wake, wakeSlot, unix.EPOLLIN), l.watch(unix.EPOLL_CTL_ADD, l.timer, timerSlot, unix.EPOLLIN))
 }
 
 // listen reads commands on a goroutine of its own. Nobody ends it: it ends with
@@ -94,18 +115,23 @@ func (l *loop) listen(in io.Reader) {
 func (l *loop) run() error {
 	events := make([]unix.EpollEvent, maxEvents)
 	for {
-		n, err := unix.EpollWait(l.epfd, events, l.patience())
-		if err != nil && err != unix.EINTR {
+		n, err := l.wait(events)
+		if err != nil {
 			return fmt.Errorf("wait for sockets: %w", err)
 		}
-		for _, e := range events[:max(n, 0)] {
-			if e.Fd == wakeSlot {
+		for _, e := range events[:n] {
+			switch e.Fd {
+			case wakeSlot:
 				if over, err := l.obey(); over || err != nil {
 					return err
 				}
-				continue
+			case timerSlot:
+				var count [8]byte
+				_, _ = unix.Read(l.timer, count[:])
+				l.alarm = 0
+			default:
+				l.ready(l.conns[e.Fd], e.Events)
 			}
-			l.ready(l.conns[e.Fd], e.Events)
 		}
 		l.open()
 		if err := l.tell(); err != nil {
@@ -114,12 +140,31 @@ func (l *loop) run() error {
 	}
 }
 
-// patience is how long the loop may wait, in ms.
-func (l *loop) patience() int {
+// wait waits for events, of which there is at least one.
+func (l *loop) wait(events []unix.EpollEvent) (n int, failed error) {
+	l.setAlarm()
+	err := l.raw.Read(func(uintptr) (done bool) {
+		n, failed = unix.EpollWait(l.epfd, events, 0)
+		if failed == unix.EINTR {
+			n, failed = 0, nil
+		}
+		return n > 0 || failed != nil
+	})
+	return n, errors.Join(err, failed)
+}
+
+// setAlarm sets the timer to what is due next.
+func (l *loop) setAlarm() {
+	due := l.lookAt
 	if l.changed() {
-		return int(tellEvery / time.Millisecond)
+		due = min(due, l.tellAt)
 	}
-	return int(lookEvery / time.Millisecond)
+	if l.alarm != 0 && l.alarm <= due {
+		return
+	}
+	l.alarm = max(due, 1)
+	when := unix.ItimerSpec{Value: unix.NsecToTimespec(l.alarm)}
+	_ = unix.TimerfdSettime(l.timer, unix.TFD_TIMER_ABSTIME, &when, nil) // fails only for what is no timer
 }
 
 func (l *loop) changed() bool {
@@ -142,7 +187,7 @@ func (l *loop) tell() error {
 	if now < l.tellAt || !l.changed() {
 		return nil
 	}
-	l.tellAt = now + int64(tellEvery)
+	l.tellAt = now + int64(l.every)
 	for i, g := range l.groups {
 		l.told[i] = g.count
 	}
@@ -203,6 +248,9 @@ func (l *loop) read(c *conn) {
 		}
 		more = n == len(l.buf)-kept
 		taken, err := c.group.protocol.read(c, l.buf[:kept+n], now)
+		if c.mute {
+			c.out = nil
+		}
 		if len(c.out) > 0 {
 			l.flush(c)
 		}
@@ -258,7 +306,7 @@ func (l *loop) drop(c *conn) {
 		return
 	}
 	_ = unix.Close(int(c.fd)) // takes it out of epoll too
-	c.fd, c.phase, c.rest, c.part, c.out, c.why, c.stalled, c.waits = -1, away, nil, nil, nil, "", false, false
+	c.fd, c.phase, c.rest, c.part, c.out, c.why, c.stalled, c.waits, c.mute = -1, away, nil, nil, nil, "", false, false, false
 	c.group.count.Open--
 }
 
@@ -273,6 +321,10 @@ func (l *loop) close() {
 			l.drop(&g.conns[i])
 		}
 	}
-	_ = unix.Close(l.epfd)
-	_ = unix.Close(l.wake)
+	_ = l.epoll.Close()
+	for _, fd := range []int{l.wake, l.timer} {
+		if fd >= 0 {
+			_ = unix.Close(fd)
+		}
+	}
 }

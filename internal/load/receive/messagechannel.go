@@ -5,7 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+
+	"belfry/internal/load/payload"
 )
+
+// errEarly is a gateway's worst mistake.
+var errEarly = errors.New("a publication came before the answer to the token")
 
 // messageChannel is Belfry's first dialect, and the original's.
 //
@@ -19,7 +24,7 @@ var subscribe = append(prepared(opText, `{"type":"NOTIFICATION"}`), prepared(opP
 func (messageChannel) path(c *conn) (path, subprotocol string) {
 	path = c.group.target(c).path
 	if c.group.Device {
-		path = query(path, "device", "d"+strconv.Itoa(c.number))
+		path = query(path, "device", device(c))
 	}
 	return path, ""
 }
@@ -34,17 +39,20 @@ func (messageChannel) message(c *conn, p []byte, now int64) error {
 	case ours && c.phase >= subscribing:
 		c.group.got(c, m, now)
 	case ours:
-		return errors.New("a notification came before the answer to the token")
+		return errEarly
 	case c.phase == presenting && bytes.Contains(p, []byte(`"success":true`)):
 		c.phase = subscribing
 		c.out = append(c.out, subscribe...)
 	case bytes.HasPrefix(p, []byte(`{"success":false`)) || c.phase == presenting:
 		c.why = fmt.Sprintf("refused: %.100s", p)
-	case bytes.Contains(p, []byte(`"bench":"`)):
+	case bytes.Contains(p, payload.Key):
 		c.group.report.Foreign++
 	}
 	return nil
 }
+
+// device is the name of a connection's own place among the user's.
+func device(c *conn) string { return "d" + strconv.Itoa(c.number) }
 
 func (messageChannel) pong(c *conn, now int64) { c.subscribed(now) }
 

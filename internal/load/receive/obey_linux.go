@@ -80,6 +80,7 @@ func (l *loop) add(o *Group) error {
 	if err := enough(len(l.conns)); err != nil {
 		return err
 	}
+	l.every = g.Tell
 	l.groups, l.told = append(l.groups, g), append(l.told, Progress{})
 	return nil
 }
@@ -129,7 +130,7 @@ func (l *loop) stall(g *group, on bool) error {
 		if c.fd < 0 || c.stalled == on {
 			continue
 		}
-		c.stalled = on
+		c.stalled, c.mute = on, true
 		var err error
 		if on {
 			err = l.watch(unix.EPOLL_CTL_DEL, int(c.fd), c.slot, 0)

@@ -23,8 +23,12 @@ func (l *loop) open() {
 func (l *loop) connect(c *conn) {
 	g := c.group
 	g.opening++
+	buffer := g.Buffer
+	if c.began > 0 { // it comes back, to read
+		buffer = 0
+	}
 	c.phase, c.sentinel, c.caught, c.began = connecting, false, false, l.clock.Now()
-	fd, err := socket(g.target(c).at, c.number, g.Buffer)
+	fd, err := socket(g.target(c).at, c.number, buffer)
 	if err != nil {
 		g.ended(c, err.Error())
 		c.phase = away
