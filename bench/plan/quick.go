@@ -15,8 +15,8 @@ func Quick() Plan {
 		},
 		{
 			ID: "fanout-1000", Title: "Fan-out to 1,000, flat out", Scenario: "fanout",
-			About:   "One channel with 1,000 subscribers, published as fast as it is received.",
-			Args:    []string{"--connections", "1000", "--channels", "1", "--rate", "0", "--messages", "1000"},
+			About:   "One channel with 1,000 subscribers, 12 publications under way." + underWay,
+			Args:    []string{"--connections", "1000", "--channels", "1", "--rate", "0", "--messages", "600", "--in-flight", flight1000},
 			Rows:    slices.Concat(few, rows("floor-joined")),
 			Columns: []Column{cpuTotal.titled("CPU per delivery, µs").must(1.2, 0.9), deliveries, p50, p99},
 		},

@@ -43,6 +43,8 @@ func (r Results) chartsOf(f plan.Figure) (list []chart) {
 	}
 	x := map[string]string{
 		"grow-channels": "channels, logarithmic",
+		"grow-flight":   "publications under way, logarithmic",
+		"fanout-10000":  "publications under way, logarithmic",
 		"unicast":       "publications a second, logarithmic",
 	}[f.ID]
 	if x == "" {
