@@ -97,6 +97,7 @@ func (b *benching) flags(cmd *cobra.Command) {
 	f.IntVar(&p.Processes, "processes", 0, "receiver `processes` (default one for 19000 connections)")
 	f.IntVar(&p.Handshakes, "handshakes", 0, "most connections that are being opened at the same time (default 256; resume 2048)")
 	f.DurationVar(&p.Settle, "settle", p.Settle, "idle: how long to wait before memory is read")
+	f.DurationVar(&p.Patience, "patience", p.Patience, "for how long nothing may arrive before what is missing counts as lost")
 	f.StringVar(&p.Seed, "seed", "", "8 hex `digits` that name users and channels, and order publications (default random ones)")
 	f.BoolVar(&b.json, "json", false, "print the result as JSON")
 }

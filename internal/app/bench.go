@@ -30,7 +30,7 @@ func BenchDefaults() BenchPlan { return load.Defaults() }
 // command that starts a receiver: this binary's. say gets a line about how far
 // it is.
 func Bench(ctx context.Context, o config.Options, natsURL string, p BenchPlan, worker []string, say func(string)) (*BenchResult, error) {
-	env := load.Env{Names: bus.NamesOf(o), Worker: worker, Say: say, Args: os.Args[1:], PID: os.Getpid(), Version: "unknown"}
+	env := load.Env{Names: bus.NamesOf(o), Worker: worker, Say: say, Args: os.Args[1:], Version: "unknown"}
 	if info, ok := debug.ReadBuildInfo(); ok {
 		env.Version = info.Main.Version
 	}

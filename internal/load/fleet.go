@@ -44,7 +44,7 @@ type worker struct {
 	ended chan struct{} // closed when it is gone
 }
 
-// stuckFor is how long nothing may happen that is waited for.
+// stuckFor is how long a receiver may take to do as it was told.
 const stuckFor = 10 * time.Second
 
 // startFleet starts n receivers by command.

@@ -2,6 +2,7 @@ package load
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -25,8 +26,11 @@ func (r *run) flow(ctx context.Context) error {
 	}
 	defer closeLanes(lanes)
 	until := r.until()
-	return r.measure(ctx, lanes, func(l *lane) error { return r.pour(ctx, l, until()) })
+	return r.measure(ctx, lanes, func(ctx context.Context, l *lane) error { return r.pour(ctx, l, until()) })
 }
+
+// A publishing publishes on a lane, until ctx ends.
+type publishing func(ctx context.Context, l *lane) error
 
 // until returns when publishing ends, the zero time for never, counted from its
 // first call.
@@ -49,7 +53,7 @@ func (r *run) pour(ctx context.Context, l *lane, until time.Time) error {
 
 // measure has each lane published on by its own function, at the same time, and
 // enters what became of it: in all, and where there are several, of each.
-func (r *run) measure(ctx context.Context, lanes []*lane, publish ...func(*lane) error) error {
+func (r *run) measure(ctx context.Context, lanes []*lane, publish ...publishing) error {
 	cpu, own := r.meter.cpu(), r.own.cpu()
 	took, sent, err := r.publishAll(ctx, lanes, publish...)
 	all := newReport()
@@ -101,14 +105,17 @@ const lingering = 200 * time.Millisecond
 // publishAll publishes on lanes at the same time, and returns when everything
 // has arrived or nothing does any more: how long that took, and the publishing
 // alone. Where ctx ends it stops and waits a moment for what is under way.
-func (r *run) publishAll(ctx context.Context, lanes []*lane, publish ...func(*lane) error) (took, sent time.Duration, err error) {
+func (r *run) publishAll(ctx context.Context, lanes []*lane, publish ...publishing) (took, sent time.Duration, err error) {
 	watched := r.watch(lanes)
 	defer watched()
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	go r.leave(ctx, lanes, end)
 	began := time.Now()
 	errs := make([]error, len(lanes))
 	var wg sync.WaitGroup
 	for i, l := range lanes {
-		wg.Go(func() { errs[i] = publish[i](l) })
+		wg.Go(func() { errs[i] = publish[i](ctx, l) })
 	}
 	wg.Wait()
 	sent = time.Since(began)
@@ -119,7 +126,32 @@ func (r *run) publishAll(ctx context.Context, lanes []*lane, publish ...func(*la
 	}
 	took = time.Since(began)
 	_ = r.pause(after, lingering)
+	if gone := context.Cause(ctx); errors.Is(gone, errGone) {
+		errs = append([]error{gone}, errs...)
+	}
 	return took, sent, firstOf(errs...)
+}
+
+// errGone is that everybody who receives is.
+var errGone = errors.New("all connections have ended meanwhile: the figures are of the time until then")
+
+// leave ends the publishing when there is nobody any more that it is for.
+func (r *run) leave(ctx context.Context, lanes []*lane, end context.CancelCauseFunc) {
+	for ctx.Err() == nil {
+		err := r.fleet.await(ctx, r.Patience, func() bool {
+			there := 0
+			for _, l := range lanes {
+				there += r.fleet.sum(l.group).Subscribed
+			}
+			return there == 0
+		})
+		if err == nil {
+			end(errGone)
+		}
+		if err != nil && !errors.Is(err, errStuck) {
+			return
+		}
+	}
 }
 
 // afterwards is a context for what is to be done behind the publishing, also

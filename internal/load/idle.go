@@ -77,7 +77,7 @@ func (r *run) connected(c ConnectResult) {
 }
 
 // closeSettle is how long a gateway gets to notice that everybody has gone.
-const closeSettle = 2 * time.Second
+const closeSettle = time.Second
 
 // closeAll ends a group's connections, and lets the gateway take notice.
 func (r *run) closeAll(ctx context.Context, group string, cut bool) error {

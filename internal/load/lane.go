@@ -134,7 +134,7 @@ func (l *lane) flatOut(ctx context.Context, messages int, until time.Time) error
 	start, complete := l.sent, uint64(0)
 	for messages == 0 || l.sent-start < uint64(messages) {
 		if l.sent-start-complete >= window {
-			err := f.await(ctx, stuckFor, func() bool {
+			err := f.await(ctx, l.run.Patience, func() bool {
 				complete = f.sum(l.group).Complete
 				return l.sent-start-complete < window
 			})
@@ -206,7 +206,10 @@ func (l *lane) arrive(ctx context.Context) error {
 	if l.deaf {
 		return nil
 	}
-	err := l.run.fleet.await(ctx, stuckFor, func() bool { return l.run.fleet.sum(l.group).Deliveries >= l.expected })
+	err := l.run.fleet.await(ctx, l.run.Patience, func() bool {
+		p := l.run.fleet.sum(l.group)
+		return p.Deliveries >= l.expected || p.Subscribed == 0
+	})
 	if errors.Is(err, errStuck) {
 		return nil // what is missing is counted
 	}

@@ -22,6 +22,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"runtime"
 	"time"
 
@@ -40,7 +41,6 @@ type Env struct {
 	Say     func(string) // takes a line about how far it is; may be called often
 	Version string
 	Args    []string
-	PID     int // the coordinator's own
 }
 
 // A run is one plan being carried out.
@@ -132,7 +132,7 @@ func (r *run) begin() (err error) {
 		r.meter.close()
 		return err
 	}
-	own := []string{fmt.Sprintf("generator=%d", r.env.PID)}
+	own := []string{fmt.Sprintf("generator=%d", os.Getpid())}
 	for _, w := range r.fleet.workers {
 		if w.pid > 0 {
 			own = append(own, fmt.Sprintf("generator=%d", w.pid))

@@ -20,6 +20,7 @@ type meter struct {
 
 	mu   sync.Mutex // guards the following
 	peak map[string]int64
+	last map[int]usage // by PID, as it was read last: a process may be gone
 }
 
 // An usage is what a process has used.
@@ -35,7 +36,7 @@ const clockTick = 10 * time.Millisecond
 
 // newMeter makes one for a list of name=PID, and begins to look for peaks.
 func newMeter(list []string) (*meter, error) {
-	m := &meter{pids: map[string][]int{}, peak: map[string]int64{}, stop: make(chan struct{}), done: make(chan struct{})}
+	m := &meter{pids: map[string][]int{}, peak: map[string]int64{}, last: map[int]usage{}, stop: make(chan struct{}), done: make(chan struct{})}
 	for _, text := range list {
 		name, value, ok := strings.Cut(text, "=")
 		pid, err := strconv.Atoi(value)
@@ -59,6 +60,7 @@ func (m *meter) sample() {
 	tick := time.NewTicker(sampleEvery)
 	defer tick.Stop()
 	for {
+		_ = m.cpu() // for the case that this is the last
 		for _, name := range m.names {
 			rss := int64(0)
 			for _, pid := range m.pids[name] {
@@ -81,14 +83,18 @@ func (m *meter) close() {
 	<-m.done
 }
 
-// cpu is what each name has used until now. A process that is gone counts as 0.
+// cpu is what each name has used until now, or until it ended.
 func (m *meter) cpu() map[string]usage {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	all := map[string]usage{}
 	for name, pids := range m.pids {
 		for _, pid := range pids {
-			u, _ := cpuOf(pid)
+			if u, err := cpuOf(pid); err == nil {
+				m.last[pid] = u
+			}
 			sum := all[name]
-			all[name] = usage{sum.user + u.user, sum.system + u.system}
+			all[name] = usage{sum.user + m.last[pid].user, sum.system + m.last[pid].system}
 		}
 	}
 	return all

@@ -35,8 +35,8 @@ func (r *run) mixed(ctx context.Context) error {
 	defer closeLanes(lanes)
 	until := r.until()
 	return r.measure(ctx, lanes,
-		func(l *lane) error { return l.paced(ctx, r.BroadcastRate, 0, until()) },
-		func(l *lane) error { return r.pour(ctx, l, until()) })
+		func(ctx context.Context, l *lane) error { return l.paced(ctx, r.BroadcastRate, 0, until()) },
+		func(ctx context.Context, l *lane) error { return r.pour(ctx, l, until()) })
 }
 
 // An opening is a group to be opened.

@@ -40,7 +40,8 @@ type Plan struct {
 	Processes     int
 	Handshakes    int
 	Settle        time.Duration
-	Seed          string // 8 hex digits; empty for a random one
+	Patience      time.Duration // for how long nothing may arrive before what is missing is lost
+	Seed          string        // 8 hex digits; empty for a random one
 }
 
 // perProcess is how many connections a receiver process has at most, unless
@@ -51,7 +52,7 @@ const perProcess = 19_000
 func Defaults() Plan {
 	return Plan{
 		Dialect: "messagechannel", Channels: 1, Rate: -1, BroadcastRate: 2, BusyRate: 20, BusySize: 4096,
-		InFlight: 1024, Size: 128, Answer: true, Missed: 10, Slow: 0.05, Settle: 10 * time.Second,
+		InFlight: 1024, Size: 128, Answer: true, Missed: 10, Slow: 0.05, Settle: 10 * time.Second, Patience: 10 * time.Second,
 	}
 }
 
@@ -156,10 +157,16 @@ func (p *Plan) check(ours bool) error {
 		return mistake("users", fmt.Sprintf("is %d for %d connections", p.Users, p.Connections), "give each user one connection at least")
 	case p.Duration < 0:
 		return mistake("duration", fmt.Sprintf("is %v", p.Duration), "write a duration, as 10s")
+	case p.Settle < 0:
+		return mistake("settle", fmt.Sprintf("is %v", p.Settle), "write a duration, as 10s")
+	case p.Patience <= 0:
+		return mistake("patience", fmt.Sprintf("is %v", p.Patience), "write a duration, as 10s")
 	case p.Slow <= 0 || p.Slow >= 1:
 		return mistake("slow", fmt.Sprintf("is %v", p.Slow), "write a share between 0 and 1, as 0.05")
-	case p.BroadcastRate <= 0 || p.BusyRate <= 0:
-		return mistake("broadcast-rate", "or --busy-rate is not above 0", "write publications a second")
+	case p.BroadcastRate <= 0:
+		return mistake("broadcast-rate", fmt.Sprintf("is %v", p.BroadcastRate), "write publications a second")
+	case p.BusyRate <= 0:
+		return mistake("busy-rate", fmt.Sprintf("is %v", p.BusyRate), "write publications a second")
 	case hexErr != nil || len(p.Seed) != 8:
 		return mistake("seed", fmt.Sprintf("is %q", p.Seed), "write 8 hex digits, as 1a2b3c4d")
 	case !slices.Contains([]string{"durable", "core", "live"}, p.Publish):

@@ -87,7 +87,7 @@ func (r *run) comeBack(ctx context.Context, l *lane) error {
 	if err := f.do(receive.Command{Do: "connect", Group: mainGroup}); err != nil {
 		return err
 	}
-	err := f.await(ctx, stuckFor, func() bool {
+	err := f.await(ctx, r.Patience, func() bool {
 		p := f.sum(mainGroup)
 		r.env.Say(fmt.Sprintf("%d of %d clients are caught up", p.Caught, r.Connections))
 		return p.Caught == r.Connections || p.Failed > 0
@@ -110,7 +110,7 @@ func (r *run) comeBack(ctx context.Context, l *lane) error {
 	case len(report.failures) > 0:
 		return fmt.Errorf("clients could not come back: %s%s", reasons(report.failures), r.hint(report.failures))
 	case errors.Is(err, errStuck):
-		return fmt.Errorf("%d of %d clients were caught up, and none more within %v", caught.Count, r.Connections, stuckFor)
+		return fmt.Errorf("%d of %d clients were caught up, and none more within %v", caught.Count, r.Connections, r.Patience)
 	}
 	return ended(ctx, err)
 }

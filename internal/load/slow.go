@@ -75,8 +75,8 @@ func (r *run) half(ctx context.Context, name string, l, busy *lane) error {
 	busy.deaf = true
 	cpu, own, until := r.meter.cpu(), r.own.cpu(), r.until()
 	took, sent, err := r.publishAll(ctx, []*lane{l, busy},
-		func(l *lane) error { return r.pour(ctx, l, until()) },
-		func(l *lane) error { return l.paced(ctx, r.BusyRate, 0, until()) })
+		func(ctx context.Context, l *lane) error { return r.pour(ctx, l, until()) },
+		func(ctx context.Context, l *lane) error { return l.paced(ctx, r.BusyRate, 0, until()) })
 	report, failed := r.report(context.WithoutCancel(ctx), othersGroup, l.seq)
 	if failed != nil {
 		return firstOf(err, failed)
@@ -194,7 +194,7 @@ func (r *run) returnSlow(ctx context.Context, l *lane, slowOnes int) error {
 	if err := f.do(receive.Command{Do: "connect", Group: slowGroup}); err != nil {
 		return err
 	}
-	err := f.await(ctx, stuckFor, func() bool {
+	err := f.await(ctx, r.Patience, func() bool {
 		p := f.sum(slowGroup)
 		r.env.Say(fmt.Sprintf("%d of %d of those who never read are back", p.Subscribed, slowOnes))
 		return p.Failed > 0 || p.Subscribed == slowOnes && p.Deliveries >= l.expected

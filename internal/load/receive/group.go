@@ -187,8 +187,9 @@ func (g *group) waiting() []int {
 	return indexes
 }
 
-// tell is the group's report, given how much was published on each index.
-func (g *group) tell(published []uint64) (*Report, error) {
+// counts is the group's report without histograms, given how much was published
+// on each index.
+func (g *group) counts(published []uint64) Report {
 	r := g.report
 	r.Deliveries = g.count.Deliveries
 	for i := range g.conns {
@@ -202,6 +203,12 @@ func (g *group) tell(published []uint64) (*Report, error) {
 			}
 		}
 	}
+	return r
+}
+
+// tell is the whole report.
+func (g *group) tell(published []uint64) (*Report, error) {
+	r := g.counts(published)
 	for _, h := range []struct {
 		from *hdrhistogram.Histogram
 		to   *[]byte

@@ -27,7 +27,7 @@ func (s *spread) got(seq uint64) (complete uint64) {
 func (s *spread) leave(t *track) (complete uint64) {
 	s.conns--
 	for i := range s.count {
-		if t.has(s.done + 1 + uint64(i)) {
+		if t.has(s.done+1+uint64(i)) && s.count[i] > 0 { // what came before it was subscribed is not counted
 			s.count[i]--
 		}
 	}
