@@ -17,7 +17,8 @@ type Figure struct {
 	Scenario string   `json:"scenario"`
 	Args     []string `json:"args"` // of the generator, for all rows
 	Rows     []Row    `json:"rows"`
-	Columns  []Column `json:"columns"` // the first is the one that servers are compared by
+	Columns  []Column `json:"columns"`        // the first is the one that servers are compared by
+	Once     bool     `json:"once,omitempty"` // in the first round only
 }
 
 // A Row is one server in a figure.

@@ -112,24 +112,44 @@ func (r Results) nearest(f plan.Figure, c plan.Column) string {
 	return plan.Number(best.median) + ", " + name
 }
 
+// comparisons are the columns that set a row's first number against another's.
+func (r Results) comparisons(f plan.Figure) (titles []string, cells []func(plan.Row) string) {
+	if slices.ContainsFunc(f.Rows, func(row plan.Row) bool { return !plan.ByID(row.Server).Belfry }) {
+		titles = append(titles, "× Belfry")
+		cells = append(cells, func(row plan.Row) string { return r.times(f, row, reference(f, row)) })
+	}
+	if grows(f) {
+		titles = append(titles, "× its smallest")
+		cells = append(cells, func(row plan.Row) string {
+			first := smallest(f, row)
+			return r.times(f, row, &first)
+		})
+	}
+	return titles, cells
+}
+
+// counted are what every table ends with.
+var counted = []struct{ title, path string }{{"lost", "lost"}, {"doubled", "duplicated"}, {"closed", "closed"}}
+
 // figure is one table.
 func (r Results) figure(f plan.Figure) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "## %s\n\n%s\n\n| server |", f.Title, f.About)
+	about := f.About
+	if f.Once && r.Rounds > 1 {
+		about += " Measured in the first round only."
+	}
+	head := []string{"server"}
 	for _, c := range f.Columns {
-		fmt.Fprintf(&b, " %s |", c.Title)
+		head = append(head, c.Title)
 	}
-	compared := slices.ContainsFunc(f.Rows, func(row plan.Row) bool { return !plan.ByID(row.Server).Belfry })
-	if compared {
-		b.WriteString(" × Belfry |")
+	titles, compare := r.comparisons(f)
+	head = append(head, titles...)
+	for _, c := range counted {
+		head = append(head, c.title)
 	}
-	b.WriteString(" lost | doubled | closed |\n|---|" + strings.Repeat("---|", len(f.Columns)))
-	if compared {
-		b.WriteString("---|")
-	}
-	b.WriteString("---|---|---|\n")
+	fmt.Fprintf(&b, "## %s\n\n%s\n\n| %s |\n|%s\n", f.Title, about, strings.Join(head, " | "), strings.Repeat("---|", len(head)))
 	for _, row := range f.Rows {
-		r.row(&b, f, row, compared)
+		r.row(&b, f, row, compare)
 	}
 	b.WriteString("\n")
 	for _, row := range f.Rows {
@@ -149,19 +169,19 @@ func (r Results) figure(f plan.Figure) string {
 	return strings.ReplaceAll(b.String(), "\n\n\n", "\n\n")
 }
 
-func (r Results) row(b *strings.Builder, f plan.Figure, row plan.Row, compared bool) {
-	runs := r.of(f, row)
-	fmt.Fprintf(b, "| %s |", row.Label)
+func (r Results) row(b *strings.Builder, f plan.Figure, row plan.Row, compare []func(plan.Row) string) {
+	cells := []string{row.Label}
 	for _, c := range f.Columns {
-		fmt.Fprintf(b, " %s |", r.spread(f, row, c).cell())
+		cells = append(cells, r.spread(f, row, c).cell())
 	}
-	if compared {
-		fmt.Fprintf(b, " %s |", r.times(f, row))
+	for _, cell := range compare {
+		cells = append(cells, cell(row))
 	}
-	for _, path := range []string{"lost", "duplicated", "closed"} {
-		fmt.Fprintf(b, " %s |", total(runs, path))
+	runs := r.of(f, row)
+	for _, c := range counted {
+		cells = append(cells, total(runs, c.path))
 	}
-	b.WriteString("\n")
+	fmt.Fprintf(b, "| %s |\n", strings.Join(cells, " | "))
 }
 
 // cell is a median, with the least and the most where there is more than one.
@@ -175,16 +195,16 @@ func (s spread) cell() string {
 	return fmt.Sprintf("%s (%s–%s)", plan.Number(s.median), plan.Number(s.min), plan.Number(s.max))
 }
 
-// times compares the figure's first column with Belfry's first row.
-func (r Results) times(f plan.Figure, row plan.Row) string {
-	ref, c := reference(f, row), f.Columns[0]
-	if ref == nil {
+// times compares the figure's first column of a row with another's.
+func (r Results) times(f plan.Figure, row plan.Row, with *plan.Row) string {
+	if with == nil {
 		return "–"
 	}
-	if ref.ID() == row.ID() {
+	if with.ID() == row.ID() {
 		return "1"
 	}
-	x, ok := ratio(r.measured(f, row, c), r.measured(f, *ref, c))
+	c := f.Columns[0]
+	x, ok := ratio(r.measured(f, row, c), r.measured(f, *with, c))
 	if !ok {
 		return "–"
 	}
@@ -213,7 +233,11 @@ func (r Results) where() string {
 	for _, name := range slices.Sorted(maps.Keys(r.Versions)) {
 		fmt.Fprintf(&b, "| %s | %s |\n", name, r.Versions[name])
 	}
-	fmt.Fprintf(&b, "| seed of round 1 | `%08x`, then one more for each round |\n", r.Seed+1)
+	each := "round"
+	if r.Plan.Mode == "fleet" {
+		each = "run"
+	}
+	fmt.Fprintf(&b, "| first seed | `%08x`, then one more for each %s |\n", r.Seed+1, each)
 	b.WriteString("\nAll numbers, those of single rounds too, are in the results file beside this page.\n")
 	return b.String()
 }

@@ -42,3 +42,13 @@ func reference(f plan.Figure, row plan.Row) *plan.Row {
 	}
 	return nil
 }
+
+// smallest is the row of the same server that a growing row is compared with.
+func smallest(f plan.Figure, row plan.Row) plan.Row {
+	for _, r := range f.Rows {
+		if r.Server == row.Server {
+			return r
+		}
+	}
+	return row
+}

@@ -32,7 +32,7 @@ func (s *session) generate(ctx context.Context, d *deployment, f plan.Figure, ro
 		args = append(args, "--pid", pid)
 	}
 	args = append(args, "--url", strings.Join(d.clients, ","), "--nats", d.nats,
-		"--seed", fmt.Sprintf("%08x", s.results.Seed+uint32(r.Round)))
+		"--seed", fmt.Sprintf("%08x", s.seed(r.Round)))
 	r.Command = "belfry " + strings.Join(args, " ")
 
 	var out bytes.Buffer
@@ -63,6 +63,15 @@ func (s *session) generate(ctx context.Context, d *deployment, f plan.Figure, ro
 	if c.err != nil {
 		r.Error = s.plain(c.lastLine())
 	}
+}
+
+// seed is one for each round, and with a fleet for each run: its streams stay, and
+// users of an earlier run would be sent what that one has stored.
+func (s *session) seed(round int) uint32 {
+	if s.results.Plan.Mode == "fleet" {
+		round = len(s.results.Runs) + 1
+	}
+	return s.results.Seed + uint32(round)
 }
 
 func replacePath(text, dir string) string { return strings.ReplaceAll(text, dir, "DIR") }

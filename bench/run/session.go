@@ -44,6 +44,9 @@ func (s *session) close() { _ = os.RemoveAll(s.dir) }
 func (s *session) rounds(ctx context.Context) {
 	for round := 1; round <= s.results.Rounds; round++ {
 		for _, f := range s.results.Plan.Figures {
+			if f.Once && round > 1 {
+				continue
+			}
 			for _, row := range f.Rows {
 				if ctx.Err() != nil {
 					return
