@@ -11,10 +11,10 @@ BUILD    = CGO_ENABLED=0 $(GO) build -trimpath $(VCS)
 
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help demo build test deps lint unit allocs portable e2e bench soak vuln clean
+.PHONY: help demo build test deps lint unit allocs portable e2e bench bench-quick microbench soak vuln clean
 
 help: ## what there is
-	@sed -n 's/^\([a-z][a-z0-9]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r t d; do printf '  make %-10s %s\n' "$$t" "$$d"; done
+	@sed -n 's/^\([a-z][a-z0-9-]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r t d; do printf '  make %-11s %s\n' "$$t" "$$d"; done
 
 demo: ## build and run everything on embedded parts; open the address that it prints
 	@test -x belfry || echo "building belfry; the first time takes a minute or two, downloads included…"
@@ -33,7 +33,7 @@ deps: ## install what the tests lack (Debian, as root), else say what is missing
 
 lint: ## gofmt, go vet, staticcheck, and a build for macOS; the import rules are part of `make unit`
 	@echo "== gofmt"
-	@bad=$$($(GO)fmt -l cmd internal docs e2e examples 2>/dev/null); test -z "$$bad" || { echo "not formatted, run gofmt -w on: $$bad"; exit 1; }
+	@bad=$$($(GO)fmt -l cmd internal docs e2e examples bench 2>/dev/null); test -z "$$bad" || { echo "not formatted, run gofmt -w on: $$bad"; exit 1; }
 	@echo "== go vet"
 	$(GO) vet ./...
 	@echo "== go vet, portable transport; a build for macOS"
@@ -41,12 +41,15 @@ lint: ## gofmt, go vet, staticcheck, and a build for macOS; the import rules are
 	$(GO) vet -tags soak ./internal/soak
 	GOOS=darwin CGO_ENABLED=0 $(GO) build -o /dev/null ./cmd/belfry
 	cd examples/go && $(GO) vet ./...
+	cd bench && $(GO) vet ./...
 	@echo "== staticcheck"
 	$(TOOL) staticcheck ./...
+	cd bench && $(GO) tool -modfile=../tools/go.mod staticcheck ./...
 
 unit: ## unit and integration tests under the race detector
 	@echo "== unit and integration tests, race detector on"
 	$(GO) test -race -count=1 -timeout 10m ./...
+	cd bench && $(GO) test -race -count=1 -timeout 2m ./...
 
 # The race detector allocates by itself; so the files have a build constraint, and
 # a run of their own. A package that has such a file takes part in it.
@@ -62,7 +65,13 @@ e2e: ## headless Chromium against the real binary
 	@echo "== end to end, headless Chromium"
 	@cd e2e && $(NPM) test
 
-bench: ## Go benchmarks, without the race detector
+bench: ## Belfry and its peers side by side, three rounds; writes bench/RESULTS.md
+	cd bench && $(GO) run ./run
+
+bench-quick: ## a smaller table within two minutes, into bench/quick
+	cd bench && $(GO) run ./run --quick --out quick
+
+microbench: ## Go benchmarks of single steps, without the race detector
 	$(GO) test -run '^$$' -bench . -benchmem ./internal/...
 
 soak: ## load on a real gateway: 19,000 idle connections, 10,000 that come back at once, replay out of a million
@@ -73,4 +82,4 @@ vuln: ## govulncheck; needs to reach its database
 
 clean: ## remove what was built and installed here (not the demo's data)
 	rm -f belfry
-	rm -rf e2e/node_modules examples/node/node_modules
+	rm -rf e2e/node_modules examples/node/node_modules bench/peers/node/node_modules bench/quick

@@ -12,8 +12,8 @@ import (
 var (
 	flag     = regexp.MustCompile(`(?:^|\s)--([a-z][a-z-]*)`)
 	quoted   = regexp.MustCompile(`'[^']*'|"[^"]*"`)
-	inline   = regexp.MustCompile("`(?:\\./)?(belfry|make) ([a-z]+)([^`]*)`")
-	target   = regexp.MustCompile(`(?m)^([a-z][a-z0-9]*):`)
+	inline   = regexp.MustCompile("`(?:\\./)?(belfry|make) ([a-z-]+)([^`]*)`")
+	target   = regexp.MustCompile(`(?m)^([a-z][a-z0-9-]*):`)
 	helpFlag = regexp.MustCompile(`(?m)^\s+(?:-[a-z], )?--([a-z][a-z-]*)`)
 )
 
