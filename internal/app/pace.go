@@ -13,9 +13,9 @@ import (
 // process, so its main asks for it. Whoever sets GOGC has settled it already.
 //
 // Go's own rule, as much again as is in use, is made for heaps that turn over.
-// Ours nearly all belongs to idle connections: it would double what each of them
-// costs (measured: 3.2 KB instead of 1.7 at 19,000 connections), and under load,
-// with few connections, run the collector many times a second.
+// Ours nearly all belongs to idle connections: it would come close to doubling
+// what each of them costs, and under load, with few connections, run the collector
+// many times a second.
 func PaceCollection(ctx context.Context) {
 	if os.Getenv("GOGC") != "" {
 		return
