@@ -91,7 +91,7 @@ func (f *fake) run(t *testing.T, rate float64) (*load.Result, error) {
 	t.Helper()
 	p := load.Defaults()
 	p.Scenario, p.URLs, p.Seed, p.Connections, p.Messages, p.Rate = "unicast", []string{f.url}, "0badcafe", 4, 40, rate
-	p.InFlight, p.Publish, p.Answer, p.Patience = 1, "core", false, 300*time.Millisecond
+	p.InFlight, p.Publish, p.Answer, p.Patience = 1, "core", false, 2*time.Second
 	return load.Run(t.Context(), p, load.Env{NATS: f.nc, Names: subject.Default("")})
 }
 

@@ -192,6 +192,18 @@ func (f *fleet) group(name string) *groupState {
 	return f.state[name]
 }
 
+// channelOf is the index of the channel that the user number n reads.
+func (f *fleet) channelOf(n int) (index int, ok bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, s := range f.state {
+		if k := n - s.Users; s.Channels && k >= 0 && k < s.total {
+			return s.Base + k%s.Mod, true
+		}
+	}
+	return 0, false
+}
+
 // ask has each of a group's workers answer.
 func (f *fleet) ask(ctx context.Context, c receive.Command, take func(receive.Event) error) error {
 	for _, w := range f.group(c.Group).workers {

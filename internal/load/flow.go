@@ -19,36 +19,23 @@ func (r *run) flow(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.grantTo(g, func(k int) int { return k % indexes })
 	lanes, err := r.prepare(ctx, opening{g, r.Connections, r.fleet.workers})
 	if err != nil {
 		return err
 	}
 	defer closeLanes(lanes)
-	until := r.until()
-	return r.measure(ctx, lanes, func(ctx context.Context, l *lane) error { return r.pour(ctx, l, until()) })
+	return r.measure(ctx, lanes, r.pour)
 }
 
 // A publishing publishes on a lane, until ctx ends.
 type publishing func(ctx context.Context, l *lane) error
 
-// until returns when publishing ends, the zero time for never, counted from its
-// first call.
-func (r *run) until() func() time.Time {
-	return sync.OnceValue(func() time.Time {
-		if r.Duration == 0 {
-			return time.Time{}
-		}
-		return time.Now().Add(r.Duration)
-	})
-}
-
 // pour publishes at the plan's rate.
-func (r *run) pour(ctx context.Context, l *lane, until time.Time) error {
+func (r *run) pour(ctx context.Context, l *lane) error {
 	if r.Rate > 0 {
-		return l.paced(ctx, r.Rate, r.Messages, until)
+		return l.paced(ctx, r.Rate, r.Messages, r.Duration)
 	}
-	return l.flatOut(ctx, r.Messages, until)
+	return l.flatOut(ctx, r.Messages, r.Duration)
 }
 
 // measure has each lane published on by its own function, at the same time, and

@@ -126,14 +126,14 @@ func TestResume(t *testing.T) {
 func TestSlow(t *testing.T) {
 	both(t, func(t *testing.T, dialect string, a *app.App) {
 		p := plan(a, "slow", dialect)
-		p.Connections, p.Slow, p.Rate, p.Duration = 60, 0.1, 300, 2*time.Second
-		p.BusyRate, p.BusySize = 60, 128<<10
+		p.Connections, p.Slow, p.Rate, p.Duration = 60, 0.05, 300, time.Second
+		p.BusyRate, p.BusySize = 50, 128<<10
 		r := carryOut(t, a, p)
-		if r.Slow == nil || r.Slow.Clients != 6 || r.Slow.Closed != 6 || r.Slow.Complete != 6 || len(r.Slow.Reasons) == 0 {
+		if r.Slow == nil || r.Slow.Clients != 3 || r.Slow.Closed != 3 || r.Slow.Complete != 3 || len(r.Slow.Reasons) == 0 {
 			t.Errorf("slow: %+v", r.Slow)
 		}
 		for _, name := range []string{"before", "others"} {
-			if g := r.Groups[name]; g.Expected != 600 || g.Deliveries != 600 {
+			if g := r.Groups[name]; g.Expected != 300 || g.Deliveries != 300 {
 				t.Errorf("%s: %+v", name, g.Counts)
 			}
 		}

@@ -126,10 +126,11 @@ func (l *lane) next(ctx context.Context, at int64) error {
 	return nil
 }
 
-// flatOut publishes as fast as those who receive let it. It stops after so many
-// messages, 0 for no such end, at the time until, when ctx ends, and when nobody
+// flatOut publishes as fast as those who receive let it, for a time or so many
+// messages; 0 is no such end. It stops as well when ctx ends, and when nobody
 // receives anything any more.
-func (l *lane) flatOut(ctx context.Context, messages int, until time.Time) error {
+func (l *lane) flatOut(ctx context.Context, messages int, duration time.Duration) error {
+	until := time.Now().Add(duration)
 	f, window := l.run.fleet, uint64(l.run.InFlight)
 	start, complete := l.sent, uint64(0)
 	for messages == 0 || l.sent-start < uint64(messages) {
@@ -145,7 +146,7 @@ func (l *lane) flatOut(ctx context.Context, messages int, until time.Time) error
 				return err
 			}
 		}
-		if l.sent%64 == 0 && !until.IsZero() && time.Now().After(until) {
+		if duration > 0 && l.sent%64 == 0 && time.Now().After(until) {
 			return nil
 		}
 		if err := l.next(ctx, l.run.clock.Now()); err != nil {
@@ -167,9 +168,10 @@ func ended(ctx context.Context, err error) error {
 // more in waking up than in publishing.
 const tick = 250 * time.Microsecond
 
-// paced publishes at a rate, in publications a second. What is due is not put
-// off by what is late, and carries the time at which it was due.
-func (l *lane) paced(ctx context.Context, rate float64, messages int, until time.Time) error {
+// paced publishes at a rate, in publications a second, for a time or so many
+// messages; 0 is no such end. What is due is not put off by what is late, and
+// carries the time at which it was due.
+func (l *lane) paced(ctx context.Context, rate float64, messages int, duration time.Duration) error {
 	alarm, err := payload.NewAlarm(l.run.clock)
 	if err != nil {
 		return err
@@ -177,8 +179,8 @@ func (l *lane) paced(ctx context.Context, rate float64, messages int, until time
 	defer alarm.Close()
 	start, began := l.sent, l.run.clock.Now()
 	end := int64(1<<63 - 1)
-	if !until.IsZero() {
-		end = began + int64(time.Until(until))
+	if duration > 0 {
+		end = began + int64(duration)
 	}
 	for n := uint64(0); messages == 0 || n < uint64(messages); n = l.sent - start {
 		due := began + int64(float64(n)/rate*1e9)

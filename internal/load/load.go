@@ -57,9 +57,6 @@ type run struct {
 	after  map[string]int64 // and with all of them, where that was measured
 	used   map[string]usage // CPU before the first connection
 	kernel int64            // bytes, likewise
-
-	// grants tells which channels the user number n reads.
-	grants func(n int) []string
 }
 
 // Run carries a plan out. Where it returns both a result and an error, the
@@ -68,7 +65,7 @@ func Run(ctx context.Context, p Plan, env Env) (*Result, error) {
 	if err := p.Check(); err != nil {
 		return nil, err
 	}
-	r := &run{Plan: p, env: env, clock: payload.NewClock(), grants: func(int) []string { return nil }}
+	r := &run{Plan: p, env: env, clock: payload.NewClock()}
 	if r.env.Say == nil {
 		r.env.Say = func(string) {}
 	}
@@ -179,13 +176,17 @@ func (r *run) servers() {
 	r.result.Generator.CPUS = r.own.cpu()["generator"].all().Seconds()
 }
 
-// granted is what the user of a token may read beside its own channel.
+// granted is what a user may read beside its own channel. It is called on NATS's
+// goroutine.
 func (r *run) granted(user string) []string {
 	var n int
 	if _, err := fmt.Sscanf(user, "b"+r.Seed+"-%d", &n); err != nil {
 		return nil
 	}
-	return r.grants(n)
+	if index, ok := r.fleet.channelOf(n); ok {
+		return []string{r.name(index, true)}
+	}
+	return nil
 }
 
 // name is the user or channel of an index.

@@ -24,7 +24,6 @@ func (r *run) mixed(ctx context.Context) error {
 		return err
 	}
 	broadcast.Users = 1 + r.Users // behind those of the single messages
-	r.grantTo(broadcast, func(int) int { return 0 })
 	last := len(r.fleet.workers) - 1
 	lanes, err := r.prepare(ctx,
 		opening{broadcast, r.Connections, r.fleet.workers[:last]},
@@ -33,10 +32,9 @@ func (r *run) mixed(ctx context.Context) error {
 		return err
 	}
 	defer closeLanes(lanes)
-	until := r.until()
 	return r.measure(ctx, lanes,
-		func(ctx context.Context, l *lane) error { return l.paced(ctx, r.BroadcastRate, 0, until()) },
-		func(ctx context.Context, l *lane) error { return r.pour(ctx, l, until()) })
+		func(ctx context.Context, l *lane) error { return l.paced(ctx, r.BroadcastRate, 0, r.Duration) },
+		r.pour)
 }
 
 // An opening is a group to be opened.
@@ -84,19 +82,5 @@ func (r *run) prepare(ctx context.Context, groups ...opening) (lanes []*lane, er
 func closeLanes(lanes []*lane) {
 	for _, l := range lanes {
 		l.close()
-	}
-}
-
-// grantTo has a group's users read its channels: each that of its connection.
-func (r *run) grantTo(g receive.Group, index func(k int) int) {
-	if !g.Channels {
-		return
-	}
-	before := r.grants
-	r.grants = func(n int) []string {
-		if n < g.Users {
-			return before(n)
-		}
-		return []string{r.name(index(n-g.Users), true)}
 	}
 }

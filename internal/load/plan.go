@@ -98,6 +98,9 @@ func (p *Plan) Check() error {
 	if p.Rate < 0 {
 		p.Rate = own.rate
 	}
+	if p.Duration == 0 && (p.Scenario == "mixed" || p.Scenario == "slow") {
+		p.Duration = own.duration // of what goes on beside it, too
+	}
 	if p.Messages == 0 && p.Duration == 0 { // flat out ends by number, at a rate by time
 		if own.messages > 0 && p.Rate == 0 {
 			p.Messages = own.messages

@@ -73,10 +73,10 @@ func (r *run) half(ctx context.Context, name string, l, busy *lane) error {
 		return err
 	}
 	busy.deaf = true
-	cpu, own, until := r.meter.cpu(), r.own.cpu(), r.until()
+	cpu, own := r.meter.cpu(), r.own.cpu()
 	took, sent, err := r.publishAll(ctx, []*lane{l, busy},
-		func(ctx context.Context, l *lane) error { return r.pour(ctx, l, until()) },
-		func(ctx context.Context, l *lane) error { return l.paced(ctx, r.BusyRate, 0, until()) })
+		r.pour,
+		func(ctx context.Context, l *lane) error { return l.paced(ctx, r.BusyRate, 0, r.Duration) })
 	report, failed := r.report(context.WithoutCancel(ctx), othersGroup, l.seq)
 	if failed != nil {
 		return firstOf(err, failed)
@@ -113,7 +113,6 @@ func (r *run) bringSlow(ctx context.Context, others, slowOnes int) (*lane, error
 		return nil, err
 	}
 	g.Users, g.Positions, g.Device, g.Buffer = others+2, true, true, slowBuffer
-	r.grantTo(g, func(int) int { return others + 1 })
 	if err := r.fleet.open(g, slowOnes, r.fleet.workers); err != nil {
 		return nil, err
 	}

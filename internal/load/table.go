@@ -27,9 +27,14 @@ func (r *Result) WriteTable(w io.Writer) {
 	if s := each(r.RSSPerConnection, "%s bytes each"); s != "" {
 		row("memory", "%s; the kernel %.0f bytes a socket", s, r.KernelPerConn)
 	}
+	if r.Published > 0 && r.Resume == nil {
+		row("published", "%d, %.0f/s, %s, %d bytes", r.Published, r.PublicationsPerS, r.Publish, r.Size)
+	}
 	if r.Expected > 0 {
-		row("published", "%d in %.2f s (%.0f/s), %s, %d bytes", r.Published, r.DurationS, r.PublicationsPerS, r.Publish, r.Size)
-		row("delivered", "%s, %.0f/s", r.Counts.text(), r.DeliveriesPerS)
+		row("delivered", "%s", r.Counts.text())
+		row("", "all within %.2f s, %.0f/s", r.DurationS, r.DeliveriesPerS)
+	}
+	if r.Expected > 0 && r.Resume == nil {
 		row("latency", "%s", r.Latency.text())
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.Groups)) {
@@ -44,8 +49,8 @@ func (r *Result) WriteTable(w io.Writer) {
 		row("came back", "%d clients that missed %d each, all caught up after %.2f s: p50 %.0f ms, p99 %.0f ms", x.Clients, x.Missed, x.TookS, x.Latency.P50, x.Latency.P99)
 	}
 	if x := r.Slow; x != nil {
-		row("never read", "%d clients, %d were closed (%s), %d complete after they came back, with %d twice; p99 of the others %.2f times that without them",
-			x.Clients, x.Closed, reasons(x.Reasons), x.Complete, x.BackDuplicated, x.P99Ratio)
+		row("never read", "%d clients, %d of them closed (%s); then %d complete, with %d twice", x.Clients, x.Closed, reasons(x.Reasons), x.Complete, x.BackDuplicated)
+		row("the others' p99", "%.2f times that without them", x.P99Ratio)
 	}
 	if r.Closed > 0 {
 		row("closed", "%d: %s", r.Closed, reasons(r.CloseReasons))

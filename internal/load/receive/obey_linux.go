@@ -69,6 +69,9 @@ func (l *loop) do(c Command) error {
 }
 
 func (l *loop) add(o *Group) error {
+	if err := enough(len(l.conns) + o.To - o.From); err != nil {
+		return err
+	}
 	g, err := newGroup(*o)
 	if err != nil {
 		return err
@@ -76,9 +79,6 @@ func (l *loop) add(o *Group) error {
 	for i := range g.conns {
 		g.conns[i].slot = int32(len(l.conns))
 		l.conns = append(l.conns, &g.conns[i])
-	}
-	if err := enough(len(l.conns)); err != nil {
-		return err
 	}
 	l.every = g.Tell
 	l.groups, l.told = append(l.groups, g), append(l.told, Progress{})
