@@ -12,7 +12,7 @@ import (
 var (
 	flag     = regexp.MustCompile(`(?:^|\s)--([a-z][a-z-]*)`)
 	quoted   = regexp.MustCompile(`'[^']*'|"[^"]*"`)
-	inline   = regexp.MustCompile("`(?:\\./)?(belfry|make) ([a-z-]+)([^`]*)`")
+	inline   = regexp.MustCompile("`(?:\\./)?(belfry|make) ([a-z][a-z-]*)([^`]*)`")
 	target   = regexp.MustCompile(`(?m)^([a-z][a-z0-9-]*):`)
 	helpFlag = regexp.MustCompile(`(?m)^\s+(?:-[a-z], )?--([a-z][a-z-]*)`)
 )
