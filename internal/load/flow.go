@@ -122,7 +122,8 @@ func (r *run) publishAll(ctx context.Context, lanes []*lane, publish ...publishi
 // errGone is that everybody who receives is.
 var errGone = errors.New("all connections have ended meanwhile: the figures are of the time until then")
 
-// leave ends the publishing when there is nobody any more that it is for.
+// leave ends the publishing when there is nobody any more that it is for, or who
+// could tell what has arrived.
 func (r *run) leave(ctx context.Context, lanes []*lane, end context.CancelCauseFunc) {
 	for ctx.Err() == nil {
 		err := r.fleet.await(ctx, r.Patience, func() bool {
@@ -132,11 +133,11 @@ func (r *run) leave(ctx context.Context, lanes []*lane, end context.CancelCauseF
 			}
 			return there == 0
 		})
-		if err == nil {
+		switch {
+		case err == nil:
 			end(errGone)
-		}
-		if err != nil && !errors.Is(err, errStuck) {
-			return
+		case !errors.Is(err, errStuck): // a receiver is gone, or ctx has ended
+			end(err)
 		}
 	}
 }
