@@ -13,7 +13,10 @@ import (
 const (
 	othersGroup = "others"
 	slowGroup   = "slow"
-	busyGroup   = "busy" // nobody's: what is published there is for the slow ones' part of the load
+	// witnessGroup reads the busy channel too, and does read: what it has got, its
+	// gateway has tried to send to the slow ones.
+	witnessGroup = "witness"
+	busyGroup    = "busy" // nobody's: what is published there is for the slow ones' part of the load
 	// slowBuffer is what the system keeps for who never reads, in bytes.
 	slowBuffer = 4096
 	// drainFor is how long nothing may come of what the slow ones' sockets have.
@@ -63,6 +66,9 @@ func (r *run) slow(ctx context.Context) error {
 	if err := r.half(ctx, othersGroup, lanes[0], slow); err != nil {
 		return err
 	}
+	if err := r.testify(ctx, slow); err != nil {
+		return err
+	}
 	return r.bringBack(ctx, slow, slowOnes)
 }
 
@@ -106,18 +112,23 @@ func (r *run) clear(ctx context.Context, l *lane) error {
 	return r.fleet.await(ctx, stuckFor, func() bool { return r.fleet.sum(l.group).Deliveries == 0 })
 }
 
-// bringSlow connects the slow ones, and has them read no more.
+// bringSlow connects the slow ones, and a witness to each gateway, and has the
+// slow ones read no more.
 func (r *run) bringSlow(ctx context.Context, others, slowOnes int) (*lane, error) {
 	g, err := r.group(slowGroup, others+1, 1, r.channels())
 	if err != nil {
 		return nil, err
 	}
 	g.Users, g.Positions, g.Device, g.Buffer = others+2, true, true, slowBuffer
-	if err := r.fleet.open(g, slowOnes, r.fleet.workers); err != nil {
-		return nil, err
-	}
-	if _, err := r.connect(ctx, slowGroup); err != nil {
-		return nil, err
+	witness := g
+	witness.Name, witness.Users, witness.Device, witness.Buffer = witnessGroup, g.Users+slowOnes, false, 0
+	for _, o := range []opening{{witness, len(r.URLs), r.fleet.workers[:1]}, {g, slowOnes, r.fleet.workers}} {
+		if err := r.fleet.open(o.Group, o.total, o.workers); err != nil {
+			return nil, err
+		}
+		if _, err := r.connect(ctx, o.Name); err != nil {
+			return nil, err
+		}
 	}
 	l, err := r.lane(slowGroup, r.BusySize)
 	if err != nil {
@@ -135,6 +146,20 @@ func (r *run) bringSlow(ctx context.Context, others, slowOnes int) (*lane, error
 		return nil, err
 	}
 	return l, nil
+}
+
+// testify waits until each gateway has sent all that is busily published: on a
+// machine with too much to do that is later than what the others get.
+func (r *run) testify(ctx context.Context, l *lane) error {
+	all := l.sent * uint64(len(r.URLs))
+	err := r.fleet.await(ctx, r.Patience, func() bool {
+		p := r.fleet.sum(witnessGroup)
+		return p.Deliveries >= all || p.Subscribed < len(r.URLs)
+	})
+	if errors.Is(err, errStuck) {
+		return nil // what is missing is counted with the slow ones
+	}
+	return err
 }
 
 // bringBack has the slow ones read what is left of their connections, and then
