@@ -33,11 +33,7 @@ type lane struct {
 // lane makes one for a group that is open.
 func (r *run) lane(group string, size int) (*lane, error) {
 	g := r.fleet.group(group)
-	p, err := newPublisher(r.env.NATS, r.Seed, size, r.Publish == "durable")
-	if err != nil {
-		return nil, err
-	}
-	l := &lane{run: r, group: group, base: g.Base, publisher: p, seq: make([]uint64, g.Mod), each: make([]uint64, g.Mod)}
+	l := &lane{run: r, group: group, base: g.Base, seq: make([]uint64, g.Mod), each: make([]uint64, g.Mod)}
 	for k := range g.total {
 		l.each[k%g.Mod]++
 	}
@@ -50,7 +46,9 @@ func (r *run) lane(group string, size int) (*lane, error) {
 		}
 		l.subjects = append(l.subjects, s)
 	}
-	return l, nil
+	var err error
+	l.publisher, err = newPublisher(r.env.NATS, r.Seed, size, r.Publish == "durable")
+	return l, err
 }
 
 const (
@@ -135,6 +133,9 @@ func (l *lane) flatOut(ctx context.Context, messages int, duration time.Duration
 	start, complete := l.sent, uint64(0)
 	for messages == 0 || l.sent-start < uint64(messages) {
 		if l.sent-start-complete >= window {
+			if err := l.flush(); err != nil {
+				return ended(ctx, err)
+			}
 			err := f.await(ctx, l.run.Patience, func() bool {
 				complete = f.sum(l.group).Complete
 				return l.sent-start-complete < window
@@ -147,13 +148,13 @@ func (l *lane) flatOut(ctx context.Context, messages int, duration time.Duration
 			}
 		}
 		if duration > 0 && l.sent%64 == 0 && time.Now().After(until) {
-			return nil
+			break
 		}
 		if err := l.next(ctx, l.run.clock.Now()); err != nil {
 			return ended(ctx, err)
 		}
 	}
-	return nil
+	return ended(ctx, l.flush())
 }
 
 // ended is an error, unless it is because ctx ended.
@@ -182,22 +183,31 @@ func (l *lane) paced(ctx context.Context, rate float64, messages int, duration t
 	if duration > 0 {
 		end = began + int64(duration)
 	}
+	last := began - 1 // what was due before
 	for n := uint64(0); messages == 0 || n < uint64(messages); n = l.sent - start {
 		due := began + int64(float64(n)/rate*1e9)
 		if rate > float64(time.Second/tick) {
 			due -= (due - began) % int64(tick) // the burst's
 		}
 		if due >= end {
-			return nil
+			break
 		}
-		if !alarm.SleepUntil(ctx, due) {
-			return nil
+		if due > last {
+			if l.run.clock.Now() < due { // what is late goes out together
+				if err := l.flush(); err != nil {
+					return ended(ctx, err)
+				}
+			}
+			if !alarm.SleepUntil(ctx, due) {
+				break
+			}
+			last = due
 		}
 		if err := l.next(ctx, due); err != nil {
 			return ended(ctx, err)
 		}
 	}
-	return nil
+	return ended(ctx, l.flush())
 }
 
 // arrive waits until everything has arrived, or nothing does any more.
