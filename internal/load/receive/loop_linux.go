@@ -144,7 +144,7 @@ func (l *loop) run() error {
 func (l *loop) wait(events []unix.EpollEvent) (n int, failed error) {
 	l.setAlarm()
 	err := l.raw.Read(func(uintptr) (done bool) {
-		n, failed = unix.EpollWait(l.epfd, events, 0)
+		n, failed = eventsNow(l.epfd, events)
 		if failed == unix.EINTR {
 			n, failed = 0, nil
 		}
@@ -234,7 +234,7 @@ func (l *loop) ready(c *conn, events uint32) {
 func (l *loop) read(c *conn) {
 	for more := true; more && c.fd >= 0; {
 		kept := copy(l.buf, c.rest)
-		n, err := unix.Read(int(c.fd), l.buf[kept:])
+		n, err := readNow(c.fd, l.buf[kept:])
 		now := l.clock.Now()
 		switch {
 		case err == unix.EAGAIN || err == unix.EINTR:

@@ -89,7 +89,7 @@ func sockaddr(a netip.AddrPort) unix.Sockaddr {
 // the rest. What can't be written any more is of no account: what the other side
 // said before it went away is still to be read.
 func (l *loop) flush(c *conn) {
-	n, err := unix.Write(int(c.fd), c.out)
+	n, err := writeNow(c.fd, c.out)
 	switch {
 	case err == unix.EAGAIN || err == unix.EINTR:
 		n = 0
