@@ -4,9 +4,12 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"belfry/internal/load/raw"
 )
 
 // An Alarm wakes one goroutine at times on a clock. It is a timer of the
@@ -15,9 +18,12 @@ import (
 // system call keeps the runtime's monitor awake, which cost a fifth of a core.
 type Alarm struct {
 	clock Clock
-	fd    int
 	file  *os.File
-	buf   [8]byte
+	timer syscall.RawConn // file's
+	at    int64           // ns, when it is set to
+	set   bool            // it was, in this sleep
+	err   error
+	sleep func(fd uintptr) (done bool)
 }
 
 // NewAlarm makes one.
@@ -26,7 +32,19 @@ func NewAlarm(c Clock) (*Alarm, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make a timer: %w", err)
 	}
-	return &Alarm{clock: c, fd: fd, file: os.NewFile(uintptr(fd), "timer")}, nil
+	a := &Alarm{clock: c, file: os.NewFile(uintptr(fd), "timer")}
+	if a.timer, err = a.file.SyscallConn(); err != nil {
+		_ = a.file.Close()
+		return nil, fmt.Errorf("wait for a timer: %w", err)
+	}
+	a.sleep = func(fd uintptr) bool {
+		if !a.set { // the poller waits behind this
+			a.set, a.err = true, raw.SetTimer(int(fd), a.at)
+			return a.err != nil
+		}
+		return true // whether it is time the clock tells; that the timer has run out need not be read before it is set anew
+	}
+	return a, nil
 }
 
 // Close gives it back.
@@ -37,11 +55,8 @@ func (a *Alarm) Close() { _ = a.file.Close() }
 func (a *Alarm) SleepUntil(ctx context.Context, at int64) bool {
 	const most = int64(100 * time.Millisecond)
 	for now := a.clock.Now(); now < at && ctx.Err() == nil; now = a.clock.Now() {
-		when := unix.ItimerSpec{Value: unix.NsecToTimespec(min(at, now+most))}
-		if unix.TimerfdSettime(a.fd, unix.TFD_TIMER_ABSTIME, &when, nil) != nil {
-			return false
-		}
-		if _, err := a.file.Read(a.buf[:]); err != nil {
+		a.set, a.at = false, min(at, now+most)
+		if err := a.timer.Read(a.sleep); err != nil || a.err != nil {
 			return false
 		}
 	}

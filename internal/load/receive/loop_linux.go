@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"belfry/internal/load/payload"
+	"belfry/internal/load/raw"
 )
 
 const (
@@ -127,7 +128,7 @@ func (l *loop) run() error {
 				}
 			case timerSlot:
 				var count [8]byte
-				_, _ = unix.Read(l.timer, count[:])
+				_, _ = raw.Read(l.timer, count[:])
 				l.alarm = 0
 			default:
 				l.ready(l.conns[e.Fd], e.Events)
@@ -144,7 +145,7 @@ func (l *loop) run() error {
 func (l *loop) wait(events []unix.EpollEvent) (n int, failed error) {
 	l.setAlarm()
 	err := l.raw.Read(func(uintptr) (done bool) {
-		n, failed = eventsNow(l.epfd, events)
+		n, failed = raw.Events(l.epfd, events)
 		if failed == unix.EINTR {
 			n, failed = 0, nil
 		}
@@ -163,8 +164,7 @@ func (l *loop) setAlarm() {
 		return
 	}
 	l.alarm = max(due, 1)
-	when := unix.ItimerSpec{Value: unix.NsecToTimespec(l.alarm)}
-	_ = unix.TimerfdSettime(l.timer, unix.TFD_TIMER_ABSTIME, &when, nil) // fails only for what is no timer
+	_ = raw.SetTimer(l.timer, l.alarm) // fails only for what is no timer
 }
 
 func (l *loop) changed() bool {
@@ -234,7 +234,7 @@ func (l *loop) ready(c *conn, events uint32) {
 func (l *loop) read(c *conn) {
 	for more := true; more && c.fd >= 0; {
 		kept := copy(l.buf, c.rest)
-		n, err := readNow(c.fd, l.buf[kept:])
+		n, err := raw.Read(int(c.fd), l.buf[kept:])
 		now := l.clock.Now()
 		switch {
 		case err == unix.EAGAIN || err == unix.EINTR:

@@ -5,6 +5,8 @@ import (
 	"net/netip"
 
 	"golang.org/x/sys/unix"
+
+	"belfry/internal/load/raw"
 )
 
 // open begins to connect as many as may be on their way at the same time.
@@ -89,7 +91,7 @@ func sockaddr(a netip.AddrPort) unix.Sockaddr {
 // the rest. What can't be written any more is of no account: what the other side
 // said before it went away is still to be read.
 func (l *loop) flush(c *conn) {
-	n, err := writeNow(c.fd, c.out)
+	n, err := raw.Write(int(c.fd), c.out)
 	switch {
 	case err == unix.EAGAIN || err == unix.EINTR:
 		n = 0

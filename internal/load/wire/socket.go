@@ -4,26 +4,30 @@ import (
 	"errors"
 	"net"
 	"syscall"
+
+	"belfry/internal/load/raw"
 )
 
-// A socket reads without waiting, unless it is told to.
+// A socket reads without waiting, unless it is told to, and writes without
+// waiting where there is room.
 type socket struct {
 	net.Conn
-	waits bool
-	raw   syscall.RawConn
-	call  func(fd uintptr) // reads into b; made once, as it would be allocated each time
-	b     []byte
-	n     int
-	err   error
+	waits       bool
+	direct      syscall.RawConn
+	read, write func(fd uintptr) // of b; made once, as they would be allocated each time
+	b           []byte
+	n           int
+	err         error
 }
 
 func newSocket(conn net.Conn) (*socket, error) {
-	raw, err := conn.(syscall.Conn).SyscallConn()
+	direct, err := conn.(syscall.Conn).SyscallConn()
 	if err != nil {
 		return nil, err
 	}
-	s := &socket{Conn: conn, raw: raw, waits: true}
-	s.call = func(fd uintptr) { s.n, s.err = syscall.Read(int(fd), s.b) }
+	s := &socket{Conn: conn, direct: direct, waits: true}
+	s.read = func(fd uintptr) { s.n, s.err = raw.Read(int(fd), s.b) }
+	s.write = func(fd uintptr) { s.n, s.err = raw.Write(int(fd), s.b) }
 	return s, nil
 }
 
@@ -46,7 +50,7 @@ func (s *socket) Read(b []byte) (int, error) {
 		return s.Conn.Read(b)
 	}
 	s.b = b
-	failed := s.raw.Control(s.call)
+	failed := s.direct.Control(s.read)
 	switch {
 	case failed != nil:
 		return 0, failed
@@ -58,4 +62,18 @@ func (s *socket) Read(b []byte) (int, error) {
 		return 0, errEnded
 	}
 	return s.n, nil
+}
+
+// Write implements net.Conn. What there is no room for just now, and what fails,
+// is the connection's own Write's.
+func (s *socket) Write(b []byte) (int, error) {
+	s.b = b
+	if s.direct.Control(s.write) != nil || s.err != nil {
+		return s.Conn.Write(b)
+	}
+	if n := s.n; n < len(b) {
+		rest, err := s.Conn.Write(b[n:])
+		return n + rest, err
+	}
+	return len(b), nil
 }

@@ -280,7 +280,7 @@ func TestPing(t *testing.T) {
 	t.Parallel()
 	s := start(t, func(o *server.Options) { o.PingInterval, o.MaxPingsOut = 100*time.Millisecond, 4 })
 	c := dial(t, connect(t, s.ClientURL()))
-	for until := time.Now().Add(1500*time.Millisecond); time.Now().Before(until); {
+	for until := time.Now().Add(1500 * time.Millisecond); time.Now().Before(until); {
 		if err := c.Wait(20 * time.Millisecond); err != nil {
 			t.Fatal(err)
 		}
