@@ -167,7 +167,7 @@ func ended(ctx context.Context, err error) error {
 
 // tick is the time between two bursts at a high rate: shorter ones would cost
 // more in waking up than in publishing.
-const tick = 250 * time.Microsecond
+const tick = 500 * time.Microsecond
 
 // paced publishes at a rate, in publications a second, for a time or so many
 // messages; 0 is no such end. What is due is not put off by what is late, and
