@@ -145,7 +145,7 @@ func TestProxyPassesBothDialects(t *testing.T) {
 func TestProxyWhileGatewaysGo(t *testing.T) {
 	t.Parallel()
 	eachProxy(t, func(t *testing.T, k proxyKind) {
-		f := startFleet(t, "BELFRY_DRAIN_DELAY=2500ms", "BELFRY_DRAIN=1s")
+		f := startFleet(t, "BELFRY_DRAIN_DELAY=1s", "BELFRY_DRAIN=500ms")
 		p := startProxy(t, k, f.addresses())
 		var viewers []*viewer
 		for i := range 16 {
@@ -166,7 +166,10 @@ func TestProxyWhileGatewaysGo(t *testing.T) {
 		flow := f.startFlow(t, viewers)
 
 		for i, g := range f.gateways {
-			f.drain(t, g)
+			f.end(t, g, syscall.SIGTERM)
+			if said := g.stderr.String(); !strings.Contains(said, "msg=drained") || strings.Contains(said, "had=0 ") {
+				t.Error("the gateway had no clients when it was told to stop: the test shows nothing")
+			}
 			all("all have what was published meanwhile", flow.arrived)
 			f.gateways[i] = f.serve(t, i, g.Public)
 		}
@@ -177,7 +180,7 @@ func TestProxyWhileGatewaysGo(t *testing.T) {
 		}
 
 		for _, g := range f.gateways {
-			g.stop()
+			f.end(t, g, os.Interrupt) // at once
 		}
 		eventually(t, k.name+" answers EventSource in the gateways' place", func() bool { return saysComeBack(t, p) })
 		for i, g := range f.gateways {
@@ -186,6 +189,7 @@ func TestProxyWhileGatewaysGo(t *testing.T) {
 		want := flow.stop()
 		all("all have all", flow.arrived)
 		for i, v := range viewers {
+			v.leave() // so that the gateways need not drain once more
 			check(t, v, dialects[i%2], want)
 		}
 		if logs := p.logs(t); strings.Contains(logs, "user-") {
@@ -194,17 +198,14 @@ func TestProxyWhileGatewaysGo(t *testing.T) {
 	})
 }
 
-// drain ends a gateway that has clients, as a rolling restart does.
-func (f *fleet) drain(t *testing.T, g *gateway) {
+// end ends a gateway by a signal.
+func (f *fleet) end(t *testing.T, g *gateway, by os.Signal) {
 	t.Helper()
-	if err := g.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+	if err := g.cmd.Process.Signal(by); err != nil {
 		t.Fatal(err)
 	}
 	if code := g.wait(t); code != 0 {
 		t.Errorf("the gateway's exit code is %d", code)
-	}
-	if said := g.stderr.String(); !strings.Contains(said, "msg=drained") || strings.Contains(said, "had=0 ") {
-		t.Error("the gateway had no clients when it was told to stop: the test shows nothing")
 	}
 }
 

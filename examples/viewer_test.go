@@ -28,6 +28,7 @@ type viewer struct {
 	proxy *frontProxy
 	token string
 	http  *http.Client
+	leave func() // ends the connection for good
 
 	mu       sync.Mutex // guards the following
 	received [][]string // by connection
@@ -62,7 +63,8 @@ func view(t *testing.T, p *frontProxy, dialect, token string) *viewer {
 			}
 		}
 	}()
-	t.Cleanup(func() { cancel(); <-done })
+	v.leave = func() { cancel(); <-done }
+	t.Cleanup(v.leave)
 	return v
 }
 
