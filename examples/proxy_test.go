@@ -140,6 +140,37 @@ func TestProxyPassesBothDialects(t *testing.T) {
 	})
 }
 
+// A gateway that is not ready, as one that waits for NATS, answers handshakes with
+// 503: clients get to the other one. nginx and HAProxy ask it on the spot, Caddy
+// as soon as it has asked for /readyz.
+func TestProxyPassesWhoIsNotReady(t *testing.T) {
+	t.Parallel()
+	eachProxy(t, func(t *testing.T, k proxyKind) {
+		f := startFleet(t)
+		waiting := freeAddress(t)
+		belfry := filepath.Join(built(t, "gateway", buildGateway), "belfry")
+		start(t, nil, append([]string{
+			"BELFRY_PUBLIC_LISTEN=" + waiting, "BELFRY_INTERNAL_LISTEN=127.0.0.1:0", "BELFRY_DATA=" + t.TempDir(),
+			"BELFRY_NATS_URL=nats://" + freeAddress(t), "BELFRY_EVENTSOURCE_RETRY=200ms",
+		}, quick...), belfry, "serve")
+		eventually(t, "a gateway waits for NATS", func() bool {
+			status, _ := httpGet(t, "http://"+waiting+"/readyz")
+			return status == http.StatusServiceUnavailable
+		})
+		p := startProxy(t, k, [2]string{waiting, f.gateways[0].Public})
+		var viewers []*viewer
+		for i := range 8 {
+			viewers = append(viewers, view(t, p, dialects[i%2], fmt.Sprint("user-", i)))
+		}
+		for i, v := range viewers {
+			eventually(t, v.token+" is let in", func() bool { return v.connections() == 1 })
+			if first := dialects[i%2] == dialects[0] && k.name != "Caddy"; first && v.failed() > 0 || v.givenUp() > 0 {
+				t.Errorf("it had to try again: %s", v.story())
+			}
+		}
+	})
+}
+
 // Two gateways are restarted, one after the other, and then both are away for a
 // moment: every client comes back by itself, and nothing is lost.
 func TestProxyWhileGatewaysGo(t *testing.T) {
@@ -174,7 +205,7 @@ func TestProxyWhileGatewaysGo(t *testing.T) {
 			f.gateways[i] = f.serve(t, i, g.Public)
 		}
 		for _, v := range viewers {
-			if len(v.refused) > 0 {
+			if v.givenUp() > 0 {
 				t.Errorf("a browser would have given up: %s", v.story())
 			}
 		}

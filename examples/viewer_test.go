@@ -190,6 +190,20 @@ func (v *viewer) connections() int {
 	return len(v.received)
 }
 
+// failed is how many connections ended, or were not let in.
+func (v *viewer) failed() int {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return len(v.ends)
+}
+
+// givenUp is how many answers a browser would not come back from.
+func (v *viewer) givenUp() int {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return len(v.refused)
+}
+
 // story is for a test that failed.
 func (v *viewer) story() string {
 	v.mu.Lock()
