@@ -240,11 +240,17 @@ func (f *fleet) end(t *testing.T, g *gateway, by os.Signal) {
 	}
 }
 
-// saysComeBack is whether a browser's EventSource comes back from the answer.
+// saysComeBack is whether a browser's EventSource comes back from the answer, that
+// of a page of another origin too.
 func saysComeBack(t *testing.T, p *frontProxy) bool {
 	t.Helper()
-	client := httpClient(t, p, true)
-	response, err := client.Get("https://" + site + "/events?token=user-0")
+	const origin = "https://shop.example.com"
+	request, err := http.NewRequestWithContext(within(t), http.MethodGet, "https://"+site+"/events?token=user-0", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Origin", origin)
+	response, err := httpClient(t, p, true).Do(request)
 	if err != nil {
 		return false
 	}
@@ -253,7 +259,9 @@ func saysComeBack(t *testing.T, p *frontProxy) bool {
 	if _, err := io.ReadFull(response.Body, head); err != nil {
 		return false
 	}
-	return response.StatusCode == http.StatusOK && response.Header.Get("Content-Type") == "text/event-stream" && string(head) == "retry: 3000\n\n"
+	h := response.Header
+	return response.StatusCode == http.StatusOK && string(head) == "retry: 3000\n\n" &&
+		h.Get("Content-Type") == "text/event-stream" && h.Get("Access-Control-Allow-Origin") == origin
 }
 
 // flow publishes numbers to all viewers, and keeps what was acknowledged.
