@@ -31,6 +31,6 @@ ENV BELFRY_PUBLIC_LISTEN=0.0.0.0:6003 \
 VOLUME /data
 EXPOSE 6003
 # SIGTERM, the default, drains: give it more time than drain_delay and drain
-# take together (35 s by default; docker stop -t 45).
+# take together (35 s by default; docker stop -t 50).
 ENTRYPOINT ["/belfry"]
 CMD ["serve"]

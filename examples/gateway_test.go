@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/coder/websocket"
@@ -16,16 +17,17 @@ type gateway struct {
 	NATS   string `json:"nats"`   // URL
 }
 
-// serve starts the gateway on free ports and returns once it is ready.
+// serve starts the gateway, on free ports unless env says otherwise, and returns
+// once it is ready.
 func serve(t *testing.T, env ...string) *gateway {
 	t.Helper()
 	data := t.TempDir()
-	env = append([]string{
+	settings := slices.Concat(quick, []string{
 		"BELFRY_PUBLIC_LISTEN=127.0.0.1:0", "BELFRY_INTERNAL_LISTEN=127.0.0.1:0",
 		"BELFRY_NATS_LISTEN=127.0.0.1:0", "BELFRY_DATA=" + data,
-	}, env...)
+	}, env) // the last one of a name counts
 	belfry := filepath.Join(built(t, "gateway", buildGateway), "belfry")
-	return ready(t, start(t, nil, append(env, quick...), belfry, "serve"), data)
+	return ready(t, start(t, nil, settings, belfry, "serve"), data)
 }
 
 // quick lets a gateway stop without the pauses that are for load balancers.

@@ -98,6 +98,8 @@ func TestMain(m *testing.M) {
 		panic(err)
 	}
 	os.Chmod(binaries, 0o755) // a test runs one as another user
+	// Where Debian has nginx and HAProxy, and who is not root does not look.
+	os.Setenv("PATH", os.Getenv("PATH")+":/usr/sbin")
 	code := m.Run()
 	os.RemoveAll(binaries)
 	os.Exit(code)

@@ -55,8 +55,9 @@ func TestExamplesOverTLS(t *testing.T) {
 	})
 }
 
-// selfSigned returns a certificate for 127.0.0.1 and the file of its authority.
-func selfSigned(t *testing.T) (tls.Certificate, string) {
+// selfSigned returns a certificate for 127.0.0.1 and some names, and the file of
+// its authority.
+func selfSigned(t *testing.T, names ...string) (tls.Certificate, string) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -68,7 +69,7 @@ func selfSigned(t *testing.T) (tls.Certificate, string) {
 		NotBefore:             time.Now().Add(-time.Hour),
 		NotAfter:              time.Now().Add(24 * time.Hour),
 		IPAddresses:           []net.IP{net.IPv4(127, 0, 0, 1)},
-		DNSNames:              []string{"localhost"}, // what Node asks for in place of an address
+		DNSNames:              append(names, "localhost"), // what Node asks for in place of an address
 		IsCA:                  true,
 		BasicConstraintsValid: true,
 		KeyUsage:              x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
