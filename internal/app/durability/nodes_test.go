@@ -208,6 +208,9 @@ func TestNodesOfACluster(t *testing.T) {
 	p.more(t, 100)
 	handed := p.forget()
 	t.Logf("SIGTERM of the leader: the longest wait for an ack was %v", handed.Round(time.Millisecond))
+	if handed > 4*time.Second { // an election begins after 4 s at the earliest
+		t.Error("the leader left without handing over")
+	}
 	f.nodes[ended].start()
 	apptest.Eventually(t, "the ended node is back", func() bool { return f.whole(t) })
 
