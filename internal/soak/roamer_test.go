@@ -27,6 +27,7 @@ type roamer struct {
 	next     atomic.Int64 // the publication that it waits for
 	attempts atomic.Int64 // tries since the last stream that began
 	opened   *tally       // counts streams that begin
+	came     *tally       // counts connections to a gateway
 
 	mu    sync.Mutex // guards the following
 	conn  net.Conn
@@ -82,6 +83,7 @@ func (r *roamer) stay(at string) error {
 		return err
 	}
 	defer nc.Close()
+	r.came.add()
 	r.mu.Lock()
 	r.conn = nc
 	over := r.over
