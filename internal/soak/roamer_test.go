@@ -4,7 +4,6 @@ package soak
 
 import (
 	"bufio"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -38,9 +37,8 @@ type roamer struct {
 // roam goes on until stop.
 func (r *roamer) roam() {
 	for !r.ended() {
-		err := errors.New("no gateway")
 		for _, at := range r.where() {
-			if err = r.stay(at); err == nil {
+			if r.stay(at) == nil {
 				break
 			}
 		}
