@@ -57,8 +57,28 @@ func drain(a *app.App, ctx context.Context) <-chan struct{} {
 	return done
 }
 
-func TestDrainWithoutConnectionsIsOverAtOnce(t *testing.T) {
-	a := apptest.Start(t, func(o *config.Options) { o.DrainDelay, o.Drain = time.Hour, time.Hour })
+// A load balancer that has not looked yet goes on sending clients, to a gateway
+// without any too.
+func TestDrainDelayIsForLoadBalancers(t *testing.T) {
+	a := apptest.Start(t, func(o *config.Options) { o.DrainDelay, o.Drain = time.Hour, 0 })
+	delay, skip := context.WithCancel(context.Background())
+	defer skip()
+	done := drain(a, delay)
+	apptest.MetricBecomes(t, a, "belfry_ready", 0)
+	c := apptest.Dial(t, a.Addresses().Public)
+	c.Close()
+	apptest.MetricBecomes(t, a, `belfry_connections{dialect="messagechannel"}`, 0)
+	late := apptest.Dial(t, a.Addresses().Public)
+	skip()
+	<-done
+	<-drain(a, context.Background())
+	if code := late.Ended(); code != 1012 {
+		t.Errorf("closed with %d, want 1012", code)
+	}
+}
+
+func TestDrainWithoutConnectionsTakesTheDelayOnly(t *testing.T) {
+	a := apptest.Start(t, func(o *config.Options) { o.DrainDelay, o.Drain = 0, time.Hour })
 	select {
 	case <-drain(a, context.Background()):
 	case <-time.After(apptest.Patience):
@@ -66,18 +86,19 @@ func TestDrainWithoutConnectionsIsOverAtOnce(t *testing.T) {
 	}
 }
 
-// The delay ends with the last connection.
-func TestDrainEndsWhenTheLastConnectionGoes(t *testing.T) {
-	a := apptest.Start(t, func(o *config.Options) { o.DrainDelay, o.Drain = time.Hour, time.Hour })
-	c := apptest.Dial(t, a.Addresses().Public)
-	done := drain(a, context.Background())
-	apptest.MetricBecomes(t, a, "belfry_ready", 0)
-	c.Close()
-	select {
-	case <-done:
-	case <-time.After(apptest.Patience):
-		t.Fatal("it waits for nobody")
+// An EventSource is told that it is to come back, and when.
+func TestDrainTellsAnEventSource(t *testing.T) {
+	a := apptest.Start(t)
+	apptest.Backend(t, a.Addresses().NATS, "")
+	e := apptest.Follow(t, a.Addresses().Public, "1").Started()
+	<-drain(a, context.Background())
+	if b := e.News(); b.Event != "unavailable" || b.Data != `{"reason":"drain"}` {
+		t.Errorf("it was told %q", b)
 	}
+	if b, err := e.TryNext(apptest.Patience); err == nil {
+		t.Errorf("the stream goes on: %q", b)
+	}
+	apptest.MetricBecomes(t, a, `belfry_closes_total{reason="drain"}`, 1)
 }
 
 // A socket that was accepted before the port was closed is told that the

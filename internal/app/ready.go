@@ -55,6 +55,16 @@ func (r *readiness) set(to phase, why string) {
 	r.phase, r.why = to, why
 }
 
+// ran says that it has been ready.
+func (r *readiness) ran() bool {
+	select {
+	case <-r.first:
+		return true
+	default:
+		return false
+	}
+}
+
 // state is the word and the sentence for /readyz, given since when NATS is away.
 func (r *readiness) state(since time.Time, away bool) (ops.State, string) {
 	r.mu.Lock()

@@ -31,9 +31,13 @@ func (b *Bus) OnReconnect(f func()) {
 	b.link.back = append(b.link.back, f)
 }
 
-// Away says since when there has been no connection to NATS.
+// Away says since when there has been no connection to NATS, or, where that is
+// a node of a cluster in this process, since when its cluster has no leader.
 func (b *Bus) Away() (since time.Time, away bool) {
 	if b.nc.IsConnected() {
+		if b.server != nil {
+			return b.server.leaderless()
+		}
 		return time.Time{}, false
 	}
 	b.link.mu.Lock()

@@ -12,10 +12,12 @@ import (
 // error. Without a logger such an error is silent: the server just never
 // becomes ready.
 type serverLog struct {
-	log *slog.Logger
+	log     *slog.Logger
+	repeats [len(aboutRoutes)]quiet
 
-	mu    sync.Mutex
-	fatal error // mu guards it
+	mu     sync.Mutex // guards the following
+	fatal  error
+	routes error // what was wrong with a route last
 }
 
 // fatalError is what the server logged as fatal, with the error behind it, so
@@ -45,10 +47,33 @@ func (l *serverLog) Warnf(format string, v ...any) {
 	if strings.HasPrefix(text, "Plaintext passwords") {
 		return
 	}
+	// Every two seconds; what a node waits for is said by the gateway.
+	if strings.HasPrefix(text, "Waiting for routing") {
+		return
+	}
 	l.log.Warn(text)
 }
 
-func (l *serverLog) Errorf(format string, v ...any) { l.log.Error(said(format, v)) }
+// Errorf also keeps what concerns a route: it is why a node waits.
+func (l *serverLog) Errorf(format string, v ...any) {
+	text := said(format, v)
+	if kind, err := routeTroubleIn(text, v); err != nil {
+		l.mu.Lock()
+		l.routes = err
+		l.mu.Unlock()
+		if !l.repeats[kind].pass("") { // each node tries each other one every second
+			return
+		}
+	}
+	l.log.Error(text)
+}
+
+// routeTrouble is what was wrong with a route last.
+func (l *serverLog) routeTrouble() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.routes
+}
 
 func (l *serverLog) Fatalf(format string, v ...any) {
 	fatal := &fatalError{text: said(format, v)}
@@ -93,7 +118,7 @@ const quietFor = 10 * time.Second
 func (q *quiet) pass(text string) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if text == q.text && time.Since(q.at) < quietFor {
+	if text == q.text && !q.at.IsZero() && time.Since(q.at) < quietFor {
 		return false
 	}
 	q.text, q.at = text, time.Now()

@@ -7,6 +7,7 @@ import (
 	"net"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -38,6 +39,9 @@ type embedded struct {
 	ns     *server.Server
 	log    *serverLog
 	unlock func()
+
+	durable bool
+	cluster *membership // nil for a server by itself
 }
 
 // startServer starts a server and returns when it takes connections.
@@ -50,7 +54,10 @@ func startServer(o config.Options, log *slog.Logger) (*embedded, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &embedded{log: &serverLog{log: log.With("server", "nats")}, unlock: unlock}
+	e := &embedded{log: &serverLog{log: log.With("server", "nats")}, unlock: unlock, durable: o.Durable}
+	if o.NATS.Clustered() {
+		e.cluster = &membership{o: o.NATS.Cluster}
+	}
 	if e.ns, err = server.NewServer(opts); err != nil {
 		unlock()
 		return nil, fmt.Errorf("%w: embedded NATS: %w", ErrMisconfigured, err)
@@ -68,7 +75,7 @@ func startServer(o config.Options, log *slog.Logger) (*embedded, error) {
 }
 
 func serverOptions(o config.Options) (*server.Options, error) {
-	host, port, err := splitListen(o.NATS.Listen)
+	host, port, err := splitListen("nats.listen", o.NATS.Listen)
 	if err != nil {
 		return nil, err
 	}
@@ -81,6 +88,11 @@ func serverOptions(o config.Options) (*server.Options, error) {
 		MaxConn:  maxClients,
 		Username: o.NATS.User,
 		Password: o.NATS.Password,
+	}
+	if o.NATS.Clustered() {
+		if err := setCluster(opts, o); err != nil {
+			return nil, err
+		}
 	}
 	if !o.Durable {
 		return opts, nil
@@ -103,13 +115,13 @@ func serverOptions(o config.Options) (*server.Options, error) {
 	return opts, nil
 }
 
-func splitListen(listen string) (host string, port int, err error) {
+func splitListen(key, listen string) (host string, port int, err error) {
 	host, text, err := net.SplitHostPort(listen)
 	if err == nil {
 		port, err = strconv.Atoi(text)
 	}
 	if err != nil || port < 0 || port > 65535 {
-		return "", 0, fmt.Errorf("%w: nats.listen: %q is not host:port", ErrMisconfigured, listen)
+		return "", 0, fmt.Errorf("%w: %s: %q is not host:port", ErrMisconfigured, key, listen)
 	}
 	if port == 0 {
 		port = server.RANDOM_PORT
@@ -128,16 +140,30 @@ func (e *embedded) start(o config.Options, log *slog.Logger) error {
 	if err := e.recovered(started, log); err != nil {
 		return err
 	}
-	if err := e.log.failed(); err != nil {
+	if err := e.listening(); err != nil {
 		return e.explain(err, o)
-	}
-	if !e.ns.ReadyForConnections(readyWithin) {
-		return fmt.Errorf("embedded NATS takes no connections %v after its start", readyWithin)
 	}
 	if o.Durable && !e.ns.JetStreamEnabled() {
 		return fmt.Errorf("embedded NATS started without JetStream: the log has the reason")
 	}
 	return nil
+}
+
+// listening waits for the server's ports. That of the routes is opened last, on
+// a goroutine of its own.
+func (e *embedded) listening() error {
+	for deadline := time.Now().Add(readyWithin); ; {
+		ready := e.ns.ReadyForConnections(50 * time.Millisecond)
+		if err := e.log.failed(); err != nil {
+			return err
+		}
+		if ready {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("it takes no connections %v after its start", readyWithin)
+		}
+	}
 }
 
 func (e *embedded) recovered(started <-chan struct{}, log *slog.Logger) error {
@@ -158,12 +184,16 @@ func (e *embedded) recovered(started <-chan struct{}, log *slog.Logger) error {
 }
 
 func (e *embedded) explain(err error, o config.Options) error {
+	var listen *net.OpError
+	refused := errors.As(err, &listen) && listen.Op == "listen"
+	if refused && strings.Contains(err.Error(), "router port") {
+		return explainRoutes(err, o, errors.Is(err, syscall.EADDRINUSE))
+	}
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return fmt.Errorf("%w: nats.listen: %s is taken (another NATS or Belfry?): stop what listens there, give nats.listen another address (port 0 takes a free one), or use the NATS that is there with nats.url: %w",
 			ErrMisconfigured, o.NATS.Listen, errors.Unwrap(err))
 	}
-	var listen *net.OpError
-	if errors.As(err, &listen) && listen.Op == "listen" {
+	if refused {
 		return fmt.Errorf("%w: nats.listen: %s: %w: it must be an address of this machine", ErrMisconfigured, o.NATS.Listen, listen)
 	}
 	return fmt.Errorf("%w: start the embedded NATS on %s: %w", ErrMisconfigured, filepath.Join(o.Data, storeDir), err)

@@ -61,6 +61,11 @@ type streams struct {
 func (b *Bus) EnsureStreams(ctx context.Context) error {
 	b.streams.mu.Lock()
 	defer b.streams.mu.Unlock()
+	if b.server != nil {
+		if err := b.server.gathered(); err != nil {
+			return err
+		}
+	}
 	if _, away := b.Away(); away {
 		if err := b.why(); err != nil {
 			return fmt.Errorf("%w: NATS at %s is away: %w", ErrUnavailable, b.url, err)
@@ -90,7 +95,7 @@ func (b *Bus) wanted(name, subject string) jetstream.StreamConfig {
 	replicas := o.Replicas
 	if replicas == 0 {
 		replicas = autoReplicas
-		if b.Embedded() {
+		if b.Embedded() && !b.Clustered() {
 			replicas = 1
 		}
 	}
@@ -164,7 +169,7 @@ func (b *Bus) create(ctx context.Context, want jetstream.StreamConfig) error {
 // one server alone says so at once, a cluster may still be gathering.
 func (b *Bus) tooFew(err error) bool {
 	var api *jetstream.APIError
-	if b.o.Stream.Replicas != 0 || !errors.As(err, &api) {
+	if b.o.Stream.Replicas != 0 || b.Clustered() || !errors.As(err, &api) { // nodes are known to be three
 		return false
 	}
 	switch api.ErrorCode {
@@ -197,6 +202,8 @@ func (b *Bus) explain(ctx context.Context, doing string, want jetstream.StreamCo
 			ErrMisconfigured, doing, want.Name, want.Subjects[0], b.others(ctx, want), err)
 	case api.ErrorCode == codeNoReplicas:
 		return fmt.Errorf("%w: %s stream %s: stream.replicas is %d, which needs a cluster: set it to auto or 1: %w", ErrMisconfigured, doing, want.Name, want.Replicas, err)
+	case api.ErrorCode == codeNoPeers && b.Clustered():
+		return fmt.Errorf("%s stream %s with %d replicas: %w: %w", doing, want.Name, want.Replicas, b.server.present(b.server.log.routeTrouble()), err)
 	case api.ErrorCode == codeNoStorage && b.Embedded():
 		return fmt.Errorf("%w: %s stream %s: nats.max_store (%d bytes) is too small for two streams of stream.max_bytes (%d bytes) and what else is stored: raise it or lower stream.max_bytes: %w",
 			ErrMisconfigured, doing, want.Name, b.o.NATS.MaxStore, want.MaxBytes, err)

@@ -18,6 +18,7 @@ func (l *loading) check() {
 	l.checkReplay()
 	l.checkNATS()
 	l.checkCredentials()
+	l.checkCluster()
 	l.checkStreams()
 	l.checkSubjects()
 	l.checkLog()

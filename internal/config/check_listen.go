@@ -17,8 +17,9 @@ func (l *loading) checkListen() {
 		{key: "public.listen", addr: l.Options.Public.Listen},
 		{key: "internal.listen", addr: l.Options.Internal.Listen},
 		{key: "nats.listen", addr: l.Options.NATS.Listen},
+		{key: "nats.cluster.listen", addr: l.Options.NATS.Cluster.Listen},
 	} {
-		if a.key == "nats.listen" && len(l.Options.NATS.URL) > 0 {
+		if a.key == "nats.listen" && len(l.Options.NATS.URL) > 0 || a.key == "nats.cluster.listen" && !l.Options.NATS.Clustered() {
 			continue // nothing listens there
 		}
 		var ok bool
@@ -104,6 +105,10 @@ func (l *loading) checkDemo() {
 	if !Loopback(o.Public.Listen) {
 		l.mistake("demo", fmt.Sprintf("is on with public.listen %q, which other machines reach, and anyone there could publish through the demo page", o.Public.Listen),
 			"listen on 127.0.0.1 (an ssh -L tunnel shows the page elsewhere), or turn demo off", "public.listen")
+	}
+	if o.NATS.Clustered() && !o.NATS.Cluster.onLoopback() {
+		l.mistake("demo", "is on in a cluster that reaches other machines, and its example backend would answer authentication there for tokens that anyone can make",
+			"turn demo off, or remove nats.cluster", "nats.cluster.name", "nats.cluster.listen", "nats.cluster.routes")
 	}
 	for _, s := range o.NATS.URL {
 		if u, err := url.Parse(s); err == nil && !loopbackHost(u.Hostname()) {

@@ -15,8 +15,12 @@ func (l *loading) checkStreams() {
 	switch {
 	case !slices.Contains([]int{0, 1, 3, 5}, s.Replicas):
 		l.mistake("stream.replicas", fmt.Sprintf("is %d", s.Replicas), "write auto, 1, 3 or 5")
+	case s.Replicas > 1 && l.Options.NATS.Clustered():
+		if nodes := len(l.Options.NATS.Cluster.Routes); s.Replicas > nodes {
+			l.mistake("stream.replicas", fmt.Sprintf("is %d, and nats.cluster.routes names %d nodes", s.Replicas, nodes), "write auto, or run as many nodes and name them all", "nats.cluster.routes")
+		}
 	case s.Replicas > 1 && embedded:
-		l.mistake("stream.replicas", fmt.Sprintf("is %d, and the embedded NATS is one server", s.Replicas), "write auto, or set nats.url to a cluster", "nats.url")
+		l.mistake("stream.replicas", fmt.Sprintf("is %d, and the embedded NATS is one server", s.Replicas), "write auto, form a cluster with nats.cluster, or set nats.url to one", "nats.url", "nats.cluster.name")
 	}
 	// NATS sets max_bytes of both streams aside when it creates them.
 	if store := l.Options.NATS.MaxStore; embedded && l.Options.Durable && s.MaxBytes > store/2 {

@@ -60,6 +60,28 @@ func TestMistakes(t *testing.T) {
 		{set{"stream.manage": "yes"}, "stream.manage", "create, update or never"},
 		{set{"stream.replicas": "4", "nats.url": "nats://a:4222"}, "stream.replicas", "1, 3 or 5"},
 		{set{"stream.replicas": "3"}, "stream.replicas", "one server"},
+		{set{"nats.cluster.routes": three}, "nats.cluster.routes", "without nats.cluster.name"},
+		{set{"nats.cluster.secret": "0123456789abcdef"}, "nats.cluster.secret", "without nats.cluster.name"},
+		{cluster("nats.url", "nats://a:4222"), "nats.cluster.name", "beside nats.url"},
+		{cluster("nats.cluster.name", "a b"), "nats.cluster.name", "letters"},
+		{cluster("nats.cluster.node", ""), "nats.cluster.node", "name of its own"},
+		{cluster("nats.cluster.node", "a.b"), "nats.cluster.node", "letters"},
+		{cluster("nats.cluster.routes", "127.0.0.1:6222"), "nats.cluster.routes", "names 1 nodes"},
+		{cluster("nats.cluster.routes", "127.0.0.1:6222,127.0.0.1:6223", "stream.replicas", "3"), "nats.cluster.routes", "fewer than 3"},
+		{cluster("nats.cluster.routes", "127.0.0.1:6222,127.0.0.1:6223", "stream.replicas", "3"), "stream.replicas", "names 2 nodes"},
+		{cluster("stream.replicas", "5"), "stream.replicas", "names 3 nodes"},
+		{cluster("nats.cluster.routes", three+",nats://a:6222"), "nats.cluster.routes", "host:port"},
+		{cluster("nats.cluster.routes", three+",0.0.0.0:6222"), "nats.cluster.routes", "host:port"},
+		{cluster("nats.cluster.routes", three+",127.0.0.1:6222"), "nats.cluster.routes", "twice"},
+		{cluster("nats.cluster.routes", "127.0.0.1:1,127.0.0.1:2,127.0.0.1:3"), "nats.cluster.routes", "this one among them"},
+		{cluster("nats.cluster.listen", "127.0.0.1:0"), "nats.cluster.listen", "know the port"},
+		{cluster("nats.cluster.listen", "127.0.0.1:4222"), "nats.cluster.listen", "address of nats.listen"},
+		{cluster("nats.cluster.listen", ":6222"), "nats.cluster.listen", "set nats.cluster.secret"},
+		{cluster("nats.cluster.routes", "a:6222,b:6222,c:6222"), "nats.cluster.routes", "set nats.cluster.secret"},
+		{cluster("nats.cluster.secret", "short"), "nats.cluster.secret", "openssl"},
+		{cluster("nats.cluster.advertise", "a"), "nats.cluster.advertise", "host:port"},
+		{cluster("nats.cluster.tls.cert", "/nowhere/x.pem", "nats.cluster.tls.key", "/nowhere/y.pem"), "nats.cluster.tls.ca", "not both"},
+		{cluster("demo", "true", "nats.cluster.secret", "0123456789abcdef", "nats.cluster.listen", ":6222"), "demo", "reaches other machines"},
 		{set{"stream.max_age": "1s"}, "stream.max_age", "2m to"},
 		{set{"stream.max_bytes": "3GiB"}, "stream.max_bytes", "nats.max_store"},
 		{set{"subjects.authentication": "a.*"}, "subjects.authentication", "not a subject"},
@@ -98,6 +120,17 @@ func TestMistakes(t *testing.T) {
 	}
 }
 
+const three = "127.0.0.1:6222,127.0.0.1:6223,127.0.0.1:6224"
+
+// cluster is a node's configuration with changes, keys and values in turn.
+func cluster(changes ...string) map[string]string {
+	flags := map[string]string{"nats.cluster.name": "acme", "nats.cluster.node": "a", "nats.cluster.routes": three}
+	for i := 0; i < len(changes); i += 2 {
+		flags[changes[i]] = changes[i+1]
+	}
+	return flags
+}
+
 func TestValid(t *testing.T) {
 	type set = map[string]string
 	for _, flags := range []set{
@@ -113,6 +146,10 @@ func TestValid(t *testing.T) {
 		{"subjects.channel": "notification_x", "subjects.live": "live.tick", "subjects.authorization": "authentication.may"},
 		{"replay.start": "all", "replay.start_channels": "all"},
 		{"channels.public": "news,chat:7,orders.*,*.eu"},
+		cluster(),
+		cluster("stream.replicas", "3", "demo", "true"),
+		cluster("nats.cluster.secret", "0123456789abcdef", "nats.cluster.listen", ":6222", "nats.cluster.routes", "a:6222,b:6222,c:6222", "nats.cluster.advertise", "a:6222"),
+		cluster("nats.cluster.routes", "127.0.0.1:6222", "durable", "false"),
 		{"nats.sync_interval": "always", "limits.connections": "auto", "stream.replicas": "auto", "drain": "0s", "drain_delay": "0s"},
 	} {
 		if got, err := Load("", nil, flags); err != nil || len(got.Warnings) > 0 {

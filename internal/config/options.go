@@ -79,7 +79,30 @@ type NATS struct {
 	Key          string       `key:"key"`
 	Domain       string       `key:"domain"`
 	InboxPrefix  string       `key:"inbox_prefix"`
+	Cluster      Cluster      `key:"cluster"`
 }
+
+// Cluster has the embedded NATS servers of several gateways form one; Name
+// empty is none.
+type Cluster struct {
+	Name      string     `key:"name"`
+	Node      string     `key:"node"`
+	Listen    string     `key:"listen"`
+	Advertise string     `key:"advertise"`
+	Routes    []string   `key:"routes"` // host:port of every node, this one among them
+	Secret    string     `key:"secret" secret:"true"`
+	TLS       ClusterTLS `key:"tls"`
+}
+
+// ClusterTLS is for the routes, on both sides: all three files, or none.
+type ClusterTLS struct {
+	CA   string `key:"ca"`
+	Cert string `key:"cert"`
+	Key  string `key:"key"`
+}
+
+// Clustered says that the embedded NATS is one of several.
+func (n NATS) Clustered() bool { return len(n.URL) == 0 && n.Cluster.Name != "" }
 
 // SyncInterval is how often the embedded NATS has the operating system write
 // its store to disk; SyncAlways before each ack.
@@ -159,6 +182,7 @@ func Default() Options {
 			Listen:       "127.0.0.1:4222",
 			SyncInterval: SyncInterval(2 * time.Minute),
 			MaxStore:     4 << 30,
+			Cluster:      Cluster{Listen: "127.0.0.1:6222"},
 		},
 		Data:    "belfry-data",
 		Durable: true,

@@ -38,7 +38,7 @@ func (j *Journal) marker() string {
 // settle rotates the epochs of an embedded store that the machine went down
 // under, and marks it as in use.
 func (j *Journal) settle(ctx context.Context) error {
-	if j.settled || !j.bus.Embedded() {
+	if j.settled || !j.bus.Embedded() || j.bus.Clustered() { // of a cluster the other nodes have it
 		return nil
 	}
 	before, err := os.ReadFile(j.markerPath())

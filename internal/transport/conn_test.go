@@ -462,6 +462,41 @@ func TestDrain(t *testing.T) {
 	})
 }
 
+// TestDrainIsEven: in no quarter of the time do many more go than in another, and
+// each is sent away in its turn, not all at the end.
+func TestDrainIsEven(t *testing.T) {
+	const n, over = 400, 800 * time.Millisecond
+	b := start(t, transport.Options{})
+	var wg sync.WaitGroup
+	at := make([]time.Duration, n)
+	var begin time.Time
+	begun := make(chan struct{})
+	for i := range n {
+		c := b.dial()
+		wg.Go(func() {
+			<-begun
+			c.expectClose(1012)
+			at[i] = time.Since(begin)
+			c.send(closing(1012, ""))
+			c.expectEOF()
+		})
+	}
+	begin = time.Now()
+	close(begun)
+	b.server.Drain(over)
+	wg.Wait()
+	var quarters [4]int
+	for _, d := range at {
+		quarters[min(3, int(4*d/over))]++
+	}
+	for _, in := range quarters {
+		if in < n/8 || in > n/2 { // n/4, and room for a busy machine
+			t.Errorf("sent away by quarters: %v", quarters)
+			break
+		}
+	}
+}
+
 // TestIdleOwnsNoGoroutine: the event loop's point.
 func TestIdleOwnsNoGoroutine(t *testing.T) {
 	if !transport.HasLoop {

@@ -27,6 +27,7 @@ package transport
 
 import (
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -56,6 +57,11 @@ type Session interface {
 	// Closed is the last call: the connection is gone, and why.
 	Closed(why reason.Reason)
 }
+
+// A Leaver is a Session that has words of its own for a gateway that is going
+// away: a stream has no close codes. Leave writes them; the connection is closed
+// behind them. Any goroutine calls it.
+type Leaver interface{ Leave() }
 
 // Options of a Server. The zero value of a field is its default.
 type Options struct {
@@ -172,29 +178,44 @@ func (s *Server) ticks(d time.Duration) ticks {
 	return ticks((d + s.options.Tick - 1) / s.options.Tick)
 }
 
-// Drain closes every connection with code 1012, evenly spread over d, and
-// returns when all are gone or those that do not answer have been cut off.
+// Drain has every client come back elsewhere: it closes the connections one by
+// one, in an order that has nothing to do with who came when, spread over d at
+// an even pace with some chance in it, so that gateways that drain together
+// don't keep in step. WebSockets get code 1012, and a session that is a Leaver
+// says it its own way. It returns when all are gone or those that do not answer
+// have been cut off, and with Close.
 func (s *Server) Drain(d time.Duration) {
 	all := s.wheel.all()
 	if len(all) == 0 {
 		return
 	}
-	// In steps of at least 10 ms: as many connections in each as keep the pace.
-	steps := min(len(all), max(1, int(d/(10*time.Millisecond))))
-	pace := time.NewTicker(max(d/time.Duration(steps), time.Millisecond))
-	defer pace.Stop()
-	for i := range steps {
-		for _, c := range all[i*len(all)/steps : (i+1)*len(all)/steps] {
-			c.Close(reason.Drain, CloseRestart, restarting)
+	rand.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+	began, wait := time.Now(), time.NewTimer(0)
+	defer wait.Stop()
+	for i, c := range all {
+		due := float64(d) * (float64(i) + rand.Float64()) / float64(len(all))
+		wait.Reset(max(0, time.Until(began.Add(time.Duration(due)))))
+		select {
+		case <-wait.C:
+		case <-s.stop:
+			return
 		}
-		if i < steps-1 {
-			<-pace.C
-		}
+		c.sendAway()
 	}
 	for _, c := range s.wheel.all() { // who came meanwhile
-		c.Close(reason.Drain, CloseRestart, restarting)
+		c.sendAway()
 	}
 	s.awaitNone(s.options.CloseTimeout + 2*s.options.Tick)
+}
+
+func (c *Conn) sendAway() {
+	if c.isClosing() {
+		return
+	}
+	if l, ok := c.session.(Leaver); ok {
+		c.guard(l.Leave)
+	}
+	c.Close(reason.Drain, CloseRestart, restarting)
 }
 
 const restarting = "the gateway is restarting, please come back"

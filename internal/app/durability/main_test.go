@@ -12,6 +12,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"belfry/internal/app"
 	"belfry/internal/app/apptest"
@@ -52,11 +53,20 @@ type gateway struct {
 	data string
 	at   app.Addresses
 	cmd  *exec.Cmd
+	log  *output
 	done chan struct{} // closed when the process is gone
 }
 
 // launch starts one; nats is where NATS is, "" for its own.
 func launch(t testing.TB, nats string, env ...string) *gateway {
+	t.Helper()
+	g := prepare(t, nats, env...)
+	g.start()
+	return g
+}
+
+// prepare is launch without starting it.
+func prepare(t testing.TB, nats string, env ...string) *gateway {
 	t.Helper()
 	data := t.TempDir()
 	g := &gateway{t: t, data: data, env: append([]string{
@@ -69,20 +79,26 @@ func launch(t testing.TB, nats string, env ...string) *gateway {
 			g.kill()
 		}
 	})
-	g.start()
 	return g
 }
 
 // start starts it and waits until it is ready.
 func (g *gateway) start() {
 	g.t.Helper()
+	g.begin()
+	g.await()
+}
+
+// begin starts it.
+func (g *gateway) begin() {
+	g.t.Helper()
 	path, err := belfry()
 	if err != nil {
 		g.t.Fatal(err)
 	}
-	file := filepath.Join(g.data, "addresses.json")
-	_ = os.Remove(file) // of the one that was killed
+	_ = os.Remove(g.file()) // of the one that was killed
 	log := &output{}
+	g.log = log
 	g.cmd, g.done = exec.Command(path, "serve"), make(chan struct{})
 	g.cmd.Env, g.cmd.Dir, g.cmd.Stderr, g.cmd.Stdout = g.env, g.data, log, log
 	if err := g.cmd.Start(); err != nil {
@@ -93,15 +109,40 @@ func (g *gateway) start() {
 		_ = cmd.Wait()
 		close(done)
 	}()
+}
+
+func (g *gateway) file() string { return filepath.Join(g.data, "addresses.json") }
+
+// await waits until it is ready.
+func (g *gateway) await() {
+	g.t.Helper()
 	apptest.Eventually(g.t, "a gateway is ready", func() bool {
 		select {
-		case <-done:
-			g.t.Fatalf("a gateway ended before it was ready: %s", log)
+		case <-g.done:
+			g.t.Fatalf("a gateway ended before it was ready: %s", g.log)
 		default:
 		}
-		text, err := os.ReadFile(file)
+		text, err := os.ReadFile(g.file())
 		return err == nil && json.Unmarshal(text, &g.at) == nil
 	})
+}
+
+// terminate is SIGTERM. It waits until the process is gone, and wants it to end
+// well.
+func (g *gateway) terminate() {
+	g.t.Helper()
+	if err := g.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		g.t.Fatalf("ending a gateway: %v", err)
+	}
+	select {
+	case <-g.done:
+	case <-time.After(2 * apptest.Patience):
+		g.t.Fatalf("a gateway has not ended: %s", g.log)
+	}
+	if code := g.cmd.ProcessState.ExitCode(); code != 0 {
+		g.t.Errorf("a gateway ended with code %d: %s", code, g.log)
+	}
+	g.cmd = nil
 }
 
 // kill is kill -9, and returns when the process is gone.

@@ -245,6 +245,20 @@ func (s *session) end(why reason.Reason, event string) {
 	s.conn.Close(why, transport.CloseNone, "")
 }
 
+// Leave implements transport.Leaver. How long the client shall wait until it
+// comes back it has been told with its first block; one that has not got that
+// yet is told now.
+func (s *session) Leave() {
+	s.mu.Lock()
+	o := s.opening
+	s.mu.Unlock()
+	if o != nil {
+		s.leave()
+		s.conn.Write(appendRetry(nil, o.options.Retry/2, o.options.Retry*3/2))
+	}
+	s.end(reason.Drain, "unavailable")
+}
+
 // Closed implements transport.Session.
 func (s *session) Closed(reason.Reason) { s.leave() }
 

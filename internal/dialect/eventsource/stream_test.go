@@ -227,7 +227,7 @@ func TestDrain(t *testing.T) {
 	g.journal.publish("#42", "1")
 	c.wants(event{"message", "1", "n-e-1"})
 	g.transport.Drain(0)
-	c.ends()
+	c.ends(event{"unavailable", `{"reason":"drain"}`, "n-e-1"})
 	g.closedFor(reason.Drain)
 	g.empty()
 }
