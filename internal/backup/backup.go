@@ -33,10 +33,12 @@ var (
 	ErrNoStream = errors.New("there is no such stream")
 	// ErrExists: a stream of that name exists, and is not touched.
 	ErrExists = errors.New("the stream exists")
+	// ErrReplicas: a server alone keeps no stream more than once.
+	ErrReplicas = errors.New("this NATS is no cluster, and the stream has replicas")
 	// ErrUnfinished: a stream was restored in part and could not be deleted.
 	ErrUnfinished = errors.New("the stream may be there in part: delete it, or restore again over it")
 	// ErrFormat: what is read is not what Snapshot wrote.
-	ErrFormat = errors.New("not a copy of a stream")
+	ErrFormat = errors.New("not a sound copy")
 )
 
 // The server's error codes that have an error of their own here.
@@ -44,6 +46,7 @@ const (
 	codeNoStream jetstream.ErrorCode = 10059
 	codeExists   jetstream.ErrorCode = 10130
 	codeInUse    jetstream.ErrorCode = 10058
+	codeReplicas jetstream.ErrorCode = 10074
 )
 
 const (
@@ -181,6 +184,8 @@ func read(data []byte, answer any) error {
 			return fmt.Errorf("%w: %w", ErrNoStream, e)
 		case codeExists, codeInUse:
 			return fmt.Errorf("%w: %w", ErrExists, e)
+		case codeReplicas:
+			return fmt.Errorf("%w: %w", ErrReplicas, e)
 		}
 		return e
 	}

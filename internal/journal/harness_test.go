@@ -133,7 +133,7 @@ func newWorld(t testing.TB) *world {
 	w.o.NATS.Prefix, w.o.Stream.MaxBytes = "t", 16<<20
 	w.backend = w.bus()
 	w.ensure()
-	w.pub = NewPublisher(w.backend, "")
+	w.pub = NewPublisher(w.backend)
 	return w
 }
 
