@@ -22,6 +22,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -54,7 +56,8 @@ const (
 	apiTimeout = 10 * time.Second
 	// silence is after how long without a word from the server a copy under way
 	// is given up. The server itself gives up after 5 s without one of ours.
-	silence = 15 * time.Second
+	silence   = 15 * time.Second
+	lookEvery = 200 * time.Millisecond // whether the connection broke
 	// headBytes bounds the line before the server's own bytes.
 	headBytes = 1 << 20
 	// chunkBytes is what is sent at once, and window how much of it unanswered.
@@ -158,10 +161,13 @@ func ask(ctx context.Context, nc *nats.Conn, subject string, question, answer an
 			return err
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	within, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()
-	reply, err := nc.RequestWithContext(ctx, subject, data)
+	reply, err := nc.RequestWithContext(within, subject, data)
+	refused := nc.LastError()
 	switch {
+	case err != nil && errors.Is(refused, nats.ErrPermissionViolation) && strings.Contains(refused.Error(), strconv.Quote(subject)):
+		return fmt.Errorf("this NATS user lacks the right to publish to %s; docs/backup.md has what is needed: %w", subject, refused)
 	case errors.Is(err, nats.ErrNoResponders):
 		return fmt.Errorf("nobody answers %s: this account has no JetStream, its cluster is electing a leader, or this user lacks the right: %w", subject, err)
 	case err != nil:

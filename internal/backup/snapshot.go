@@ -40,6 +40,7 @@ func snapshot(ctx context.Context, nc *nats.Conn, domain, stream string, w io.Wr
 	}
 	defer sub.Unsubscribe() //nolint:errcheck // fails only where the connection is closed
 	reconnects := nc.Stats().Reconnects
+	broke := func() bool { return !nc.IsConnected() || nc.Stats().Reconnects != reconnects }
 	var answer struct {
 		Config Settings        `json:"config"`
 		State  json.RawMessage `json:"state"`
@@ -57,27 +58,44 @@ func snapshot(ctx context.Context, nc *nats.Conn, domain, stream string, w io.Wr
 	if err := head.write(w); err != nil {
 		return head, err
 	}
-	if err := receive(ctx, chunks, w); err != nil {
+	if err := receive(ctx, chunks, w, broke); err != nil {
 		return head, err
 	}
-	if nc.Stats().Reconnects != reconnects {
-		return head, errors.New("the connection to NATS broke meanwhile, and something may be missing: do it again")
+	if broke() {
+		return head, errBroke
 	}
 	return head, nil
 }
 
-// receive writes chunks as they come, until the server says that it is done.
-func receive(ctx context.Context, chunks <-chan *nats.Msg, w io.Writer) error {
-	quiet := time.NewTimer(silence)
-	defer quiet.Stop()
-	for number, last := 1, false; ; number++ {
-		var m *nats.Msg
+var errBroke = errors.New("the connection to NATS broke meanwhile, and something may be missing: do it again")
+
+// next waits for a chunk.
+func next(ctx context.Context, chunks <-chan *nats.Msg, broke func() bool) (*nats.Msg, error) {
+	look := time.NewTicker(lookEvery)
+	defer look.Stop()
+	for since := time.Now(); ; {
 		select {
-		case m = <-chunks:
+		case m := <-chunks:
+			return m, nil
 		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-quiet.C:
-			return fmt.Errorf("NATS has sent nothing for %v: do it again", silence)
+			return nil, context.Cause(ctx)
+		case <-look.C:
+			if broke() {
+				return nil, errBroke
+			}
+			if time.Since(since) > silence {
+				return nil, fmt.Errorf("NATS has sent nothing for %v: do it again", silence)
+			}
+		}
+	}
+}
+
+// receive writes chunks as they come, until the server says that it is done.
+func receive(ctx context.Context, chunks <-chan *nats.Msg, w io.Writer, broke func() bool) error {
+	for number, last := 1, false; ; number++ {
+		m, err := next(ctx, chunks, broke)
+		if err != nil {
+			return err
 		}
 		if len(m.Data) == 0 {
 			return ended(m)
@@ -97,7 +115,6 @@ func receive(ctx context.Context, chunks <-chan *nats.Msg, w io.Writer) error {
 				return err
 			}
 		}
-		quiet.Reset(silence)
 	}
 }
 

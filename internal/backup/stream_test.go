@@ -8,6 +8,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"strings"
+	"sync"
 	"testing"
 	"testing/iotest"
 	"time"
@@ -20,6 +21,7 @@ import (
 
 type world struct {
 	t  *testing.T
+	n  *bustest.Server
 	nc *nats.Conn
 	js jetstream.JetStream
 }
@@ -27,7 +29,7 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	n := bustest.Start(t, &bustest.Server{Dir: t.TempDir()})
-	nc, err := nats.Connect(n.URL(bustest.Admin))
+	nc, err := nats.Connect(n.URL(bustest.Admin), nats.ReconnectWait(20*time.Millisecond), nats.MaxReconnects(-1))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,7 +38,7 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &world{t, nc, js}
+	return &world{t, n, nc, js}
 }
 
 func (w *world) ctx() context.Context {
@@ -175,6 +177,51 @@ type fullWriter struct {
 func (w *fullWriter) Write(p []byte) (int, error) {
 	if w.room -= len(p); w.room < 0 {
 		return 0, w.err
+	}
+	return len(p), nil
+}
+
+// TestNATSGoesAway: in the middle of either way. What was there in part is gone
+// when NATS is back.
+func TestNATSGoesAway(t *testing.T) {
+	w := newWorld(t)
+	w.stream(300, 40_000)
+	_, copied := w.snapshot()
+	restart := sync.OnceFunc(func() { w.n.Down(); w.n.Up() })
+	if _, err := Snapshot(w.ctx(), w.nc, "", "S", writerFunc(restart)); !errors.Is(err, errBroke) {
+		t.Errorf("while it was copied: %v", err)
+	}
+	w.back()
+	if err := Delete(w.ctx(), w.nc, "", "S"); err != nil {
+		t.Fatal(err)
+	}
+	half := len(copied) / 2
+	restart = sync.OnceFunc(func() { w.n.Down(); w.n.Up() })
+	r := io.MultiReader(bytes.NewReader(copied[:half]), readerFunc(restart), bytes.NewReader(copied[half:]))
+	if _, err := Restore(w.ctx(), w.nc, "", r, Change{}); err == nil || errors.Is(err, ErrUnfinished) {
+		t.Errorf("while it was restored: %v", err)
+	}
+	w.gone()
+}
+
+// back waits until JetStream answers again.
+func (w *world) back() {
+	w.t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		if _, err := w.js.AccountInfo(w.ctx()); err == nil {
+			return
+		} else if time.Now().After(deadline) {
+			w.t.Fatal(err)
+		}
+	}
+}
+
+// A writerFunc calls for each write, but the head's.
+type writerFunc func()
+
+func (f writerFunc) Write(p []byte) (int, error) {
+	if len(p) == chunkBytes {
+		f()
 	}
 	return len(p), nil
 }
