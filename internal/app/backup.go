@@ -234,6 +234,35 @@ func (r *restoring) stream(ctx context.Context, e backup.Entry) error {
 	if err := backup.Delete(ctx, r.b.Conn(), r.o.NATS.Domain, e.Stream); err != nil && !errors.Is(err, backup.ErrNoStream) {
 		return err
 	}
+	for try := 1; ; try++ {
+		err := r.put(ctx, e)
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, backup.ErrRefused) || try == restoreTries {
+			return err
+		}
+		select {
+		case <-time.After(restorePause):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	if e.Epoch == "" {
+		return nil
+	}
+	epoch, err := journal.Epoch(ctx, r.b, e.Stream)
+	r.epochs[e.Stream] = epoch
+	return err
+}
+
+const (
+	restoreTries = 3 // backup.ErrRefused has why
+	restorePause = time.Second
+)
+
+// put makes a stream of its copy, marked as unfinished.
+func (r *restoring) put(ctx context.Context, e backup.Entry) error {
 	change := backup.Change{Metadata: map[string]string{bus.RestoringKey: r.file}, Replicas: r.o.Stream.Replicas}
 	if e.Epoch != "" {
 		change.Metadata[journal.EpochKey] = journal.FreshEpoch()
@@ -243,14 +272,6 @@ func (r *restoring) stream(ctx context.Context, e backup.Entry) error {
 		change.Replicas = 1
 		_, err = backup.Restore(ctx, r.b.Conn(), r.o.NATS.Domain, r.f.Copy(e.Stream), change)
 	}
-	if err != nil {
-		return err
-	}
-	if e.Epoch == "" {
-		return nil
-	}
-	epoch, err := journal.Epoch(ctx, r.b, e.Stream)
-	r.epochs[e.Stream] = epoch
 	return err
 }
 

@@ -37,6 +37,11 @@ var (
 	ErrExists = errors.New("the stream exists")
 	// ErrReplicas: a server alone keeps no stream more than once.
 	ErrReplicas = errors.New("this NATS is no cluster, and the stream has replicas")
+	// ErrRefused: the server could not make a stream of the copy. That may pass: a
+	// server that is still removing an earlier stream of the name from its disk
+	// finds what is left of it in the new one's place (seen with 2.15.2, where a
+	// stream was deleted twice within a second).
+	ErrRefused = errors.New("NATS made no sound stream of the copy")
 	// ErrUnfinished: a stream was restored in part and could not be deleted.
 	ErrUnfinished = errors.New("the stream may be there in part: delete it, or restore again over it")
 	// ErrFormat: what is read is not what Snapshot wrote.
@@ -49,15 +54,12 @@ const (
 	codeExists   jetstream.ErrorCode = 10130
 	codeInUse    jetstream.ErrorCode = 10058
 	codeReplicas jetstream.ErrorCode = 10074
+	codeRestore  jetstream.ErrorCode = 10062
 )
 
 const (
 	// apiTimeout bounds one question to JetStream.
 	apiTimeout = 10 * time.Second
-	// silence is after how long without a word from the server a copy under way
-	// is given up. The server itself gives up after 5 s without one of ours.
-	silence   = 15 * time.Second
-	lookEvery = 200 * time.Millisecond // whether the connection broke
 	// headBytes bounds the line before the server's own bytes.
 	headBytes = 1 << 20
 	// chunkBytes is what is sent at once, and window how much of it unanswered.
@@ -190,6 +192,8 @@ func read(data []byte, answer any) error {
 			return fmt.Errorf("%w: %w", ErrNoStream, e)
 		case codeExists, codeInUse:
 			return fmt.Errorf("%w: %w", ErrExists, e)
+		case codeRestore:
+			return fmt.Errorf("%w: %w", ErrRefused, e)
 		case codeReplicas:
 			return fmt.Errorf("%w: %w", ErrReplicas, e)
 		}

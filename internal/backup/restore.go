@@ -61,15 +61,14 @@ func restore(ctx context.Context, nc *nats.Conn, domain string, r io.Reader, hea
 	if answer.To == "" {
 		return errors.New("JetStream's answer does not say where to send the copy")
 	}
-	s := sender{nc: nc, to: answer.To, inbox: nc.NewInbox(), replies: make(chan *nats.Msg, window+1)}
+	s := sender{nc: nc, of: head.State, broke: breaks(nc), to: answer.To, inbox: nc.NewInbox(), replies: make(chan *nats.Msg, window+1)}
 	sub, err := nc.ChanSubscribe(s.inbox, s.replies)
 	if err != nil {
-		return undo(nc, domain, head.Stream, err)
+		return undo(nc, domain, head.Stream, err, nil)
 	}
 	defer sub.Unsubscribe() //nolint:errcheck // fails only where the connection is closed
 	if err := s.send(ctx, r); err != nil {
-		s.abandon()
-		return undo(nc, domain, head.Stream, err)
+		return undo(nc, domain, head.Stream, err, s.abandon)
 	}
 	return nil
 }
@@ -78,6 +77,8 @@ func restore(ctx context.Context, nc *nats.Conn, domain string, r io.Reader, hea
 // empty message, or by an error; the end by what was made of it.
 type sender struct {
 	nc        *nats.Conn
+	of        State // what there is to be
+	broke     func() bool
 	to, inbox string
 	replies   chan *nats.Msg
 	waiting   int // for so many answers
@@ -143,13 +144,14 @@ func (s *sender) finish(ctx context.Context) error {
 			continue
 		}
 		var made struct {
-			Config Settings `json:"config"`
+			State State `json:"state"`
 		}
 		if err := read(answer, &made); err != nil {
 			return err
 		}
-		if len(made.Config) == 0 {
-			return errors.New("JetStream's answer does not say what it has restored")
+		if made.State.Last != s.of.Last || made.State.Messages > s.of.Messages {
+			return fmt.Errorf("%w: it has %d messages up to sequence %d, and the copy %d up to %d",
+				ErrRefused, made.State.Messages, made.State.Last, s.of.Messages, s.of.Last)
 		}
 		return nil
 	}
@@ -157,28 +159,25 @@ func (s *sender) finish(ctx context.Context) error {
 
 // answer is the next one.
 func (s *sender) answer(ctx context.Context) ([]byte, error) {
-	quiet := time.NewTimer(silence)
-	defer quiet.Stop()
-	select {
-	case m := <-s.replies:
-		if m.Header.Get("Status") == "503" {
-			return nil, errors.New("NATS has given up on it: it had nothing to read for too long, or was restarted")
-		}
-		s.waiting--
-		return m.Data, nil
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
-	case <-quiet.C:
-		return nil, fmt.Errorf("NATS has not answered for %v", silence)
+	m, err := await(ctx, s.replies, s.broke)
+	if err != nil {
+		return nil, err
 	}
+	if m.Header.Get("Status") == "503" {
+		return nil, errors.New("NATS has given up on it: it had nothing to read for too long, or was restarted")
+	}
+	s.waiting--
+	return m.Data, nil
 }
 
 // abandon ends a restore that did not work out, so that the server does not wait
-// for more, and waits for the server's word that it is ended.
-func (s *sender) abandon() {
-	ctx, cancel := context.WithTimeout(context.Background(), undoWithin)
-	defer cancel()
-	_ = s.finish(ctx) // that it was in part is why we are here
+// for more, and waits for the server's word that it is ended. Where it takes the
+// end for the end of a whole copy there is a stream, which is deleted as well.
+func (s *sender) abandon(ctx context.Context) {
+	if connected(ctx, s.nc) {
+		s.broke = breaks(s.nc)
+		_ = s.finish(ctx) // that it was in part is why we are here
+	}
 }
 
 // refused is the error that an answer to a chunk is.
@@ -190,10 +189,13 @@ func refused(answer []byte) error {
 }
 
 // undo deletes a stream that was restored in part because of an error, which it
-// returns with what came of that.
-func undo(nc *nats.Conn, domain, stream string, because error) error {
+// returns with what came of that. abandon comes before, if there is one.
+func undo(nc *nats.Conn, domain, stream string, because error, abandon func(context.Context)) error {
 	ctx, cancel := context.WithTimeout(context.Background(), undoWithin)
 	defer cancel()
+	if abandon != nil {
+		abandon(ctx)
+	}
 	if err := Delete(ctx, nc, domain, stream); err != nil && !errors.Is(err, ErrNoStream) {
 		return fmt.Errorf("%w; %w (%w)", because, ErrUnfinished, err)
 	}

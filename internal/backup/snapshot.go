@@ -8,7 +8,6 @@ import (
 	"io"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/nats-io/nats.go"
 )
@@ -39,8 +38,7 @@ func snapshot(ctx context.Context, nc *nats.Conn, domain, stream string, w io.Wr
 		return Head{}, err
 	}
 	defer sub.Unsubscribe() //nolint:errcheck // fails only where the connection is closed
-	reconnects := nc.Stats().Reconnects
-	broke := func() bool { return !nc.IsConnected() || nc.Stats().Reconnects != reconnects }
+	broke := breaks(nc)
 	var answer struct {
 		Config Settings        `json:"config"`
 		State  json.RawMessage `json:"state"`
@@ -67,33 +65,10 @@ func snapshot(ctx context.Context, nc *nats.Conn, domain, stream string, w io.Wr
 	return head, nil
 }
 
-var errBroke = errors.New("the connection to NATS broke meanwhile, and something may be missing: do it again")
-
-// next waits for a chunk.
-func next(ctx context.Context, chunks <-chan *nats.Msg, broke func() bool) (*nats.Msg, error) {
-	look := time.NewTicker(lookEvery)
-	defer look.Stop()
-	for since := time.Now(); ; {
-		select {
-		case m := <-chunks:
-			return m, nil
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
-		case <-look.C:
-			if broke() {
-				return nil, errBroke
-			}
-			if time.Since(since) > silence {
-				return nil, fmt.Errorf("NATS has sent nothing for %v: do it again", silence)
-			}
-		}
-	}
-}
-
 // receive writes chunks as they come, until the server says that it is done.
 func receive(ctx context.Context, chunks <-chan *nats.Msg, w io.Writer, broke func() bool) error {
 	for number, last := 1, false; ; number++ {
-		m, err := next(ctx, chunks, broke)
+		m, err := await(ctx, chunks, broke)
 		if err != nil {
 			return err
 		}

@@ -89,10 +89,20 @@ func holds(t *testing.T, s jetstream.Stream) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return holdsUntil(t, s, info.State.LastSeq)
+}
+
+// holdsUntil is what it holds up to a sequence.
+func holdsUntil(t *testing.T, s jetstream.Stream, last uint64) string {
+	t.Helper()
+	info, err := s.Info(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
 	var text strings.Builder
 	first := max(info.State.FirstSeq, 1) // an empty stream begins at 0 or 1
-	fmt.Fprintf(&text, "%d..%d, %d messages\n", first, info.State.LastSeq, info.State.Msgs)
-	for seq := first; seq <= info.State.LastSeq; seq++ {
+	fmt.Fprintf(&text, "%d..%d\n", first, last)
+	for seq := first; seq <= last; seq++ {
 		m, err := s.GetMsg(t.Context(), seq)
 		if err != nil {
 			fmt.Fprintln(&text, seq, err)
@@ -204,6 +214,89 @@ func TestNATSGoesAway(t *testing.T) {
 	w.gone()
 }
 
+// TestConnectionLost: for good, in the middle of a restore. It says what may be
+// there, and what is there has the mark that it was given.
+func TestConnectionLost(t *testing.T) {
+	w := newWorld(t)
+	w.stream(300, 40_000)
+	_, copied := w.snapshot()
+	if err := Delete(w.ctx(), w.nc, "", "S"); err != nil {
+		t.Fatal(err)
+	}
+	half := len(copied) / 2
+	lost, err := nats.Connect(w.n.URL(bustest.Admin))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := io.MultiReader(bytes.NewReader(copied[:half]), readerFunc(lost.Close), bytes.NewReader(copied[half:]))
+	mark := map[string]string{"mark": "unfinished"}
+	if _, err := Restore(w.ctx(), lost, "", r, Change{Metadata: mark}); !errors.Is(err, ErrUnfinished) || !errors.Is(err, nats.ErrConnectionClosed) {
+		t.Errorf("the error is %v", err)
+	}
+	var s jetstream.Stream
+	for deadline := time.Now().Add(20 * time.Second); s == nil; time.Sleep(50 * time.Millisecond) {
+		if s, err = w.js.Stream(w.ctx(), "S"); err != nil && time.Now().After(deadline) {
+			t.Fatal(err) // the server gives up after 5 s
+		}
+	}
+	if info := s.CachedInfo(); info.Config.Metadata["mark"] != "unfinished" || info.State.Msgs >= 298 {
+		t.Errorf("there is %+v with %v", info.State, info.Config.Metadata)
+	}
+	if err := Delete(w.ctx(), w.nc, "", "S"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Restore(w.ctx(), w.nc, "", bytes.NewReader(copied), Change{}); err != nil {
+		t.Errorf("again: %v", err)
+	}
+}
+
+// TestInUse: what is published while a stream is copied is in the copy or not,
+// as its head says.
+func TestInUse(t *testing.T) {
+	w := newWorld(t)
+	s := w.stream(100, 40_000)
+	stop, published := make(chan struct{}), make(chan int)
+	begun := make(chan struct{})
+	go func() {
+		n := 0
+		for ; ; n++ {
+			if n == 10 {
+				close(begun)
+			}
+			select {
+			case <-stop:
+				published <- n
+				return
+			default:
+			}
+			if _, err := w.js.Publish(context.Background(), "s.1", make([]byte, 1000)); err != nil {
+				t.Error(err)
+			}
+		}
+	}()
+	<-begun
+	head, copied := w.snapshot()
+	close(stop)
+	n := uint64(<-published)
+	if head.State.Last < 110 || head.State.Last > 100+n {
+		t.Errorf("the copy ends at %d, %d were published", head.State.Last, n)
+	}
+	want := holdsUntil(t, s, head.State.Last)
+	if err := Delete(w.ctx(), w.nc, "", "S"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Restore(w.ctx(), w.nc, "", bytes.NewReader(copied), Change{}); err != nil {
+		t.Fatal(err)
+	}
+	s, err := w.js.Stream(w.ctx(), "S")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := holds(t, s); got != want {
+		t.Errorf("it was\n%.300s\nand is\n%.300s", want, got)
+	}
+}
+
 // back waits until JetStream answers again.
 func (w *world) back() {
 	w.t.Helper()
@@ -259,8 +352,14 @@ func TestRestoreInPart(t *testing.T) {
 		}
 		w.gone()
 	}
-	if _, err := Restore(w.ctx(), w.nc, "", bytes.NewReader(copied), Change{}); err != nil {
-		t.Errorf("the whole copy: %v", err)
+	for deadline := time.Now().Add(20 * time.Second); ; { // the server may still be removing what was there
+		_, err := Restore(w.ctx(), w.nc, "", bytes.NewReader(copied), Change{})
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, ErrRefused) || time.Now().After(deadline) {
+			t.Fatalf("the whole copy: %v", err)
+		}
 	}
 }
 
