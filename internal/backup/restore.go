@@ -21,6 +21,9 @@ type Change struct {
 // undoWithin bounds the deletion of what was restored in part.
 const undoWithin = 10 * time.Second
 
+// lookAgain is between two looks for what was restored in part.
+const lookAgain = 2 * time.Second
+
 // Restore makes a stream from a copy that Snapshot wrote, with its name, its
 // sequences and the times of its messages. It never touches a stream that is
 // there: ErrExists. It reads r to its end and believes what it reads: who has
@@ -196,7 +199,12 @@ func undo(nc *nats.Conn, domain, stream string, because error, abandon func(cont
 	if abandon != nil {
 		abandon(ctx)
 	}
-	if err := Delete(ctx, nc, domain, stream); err != nil && !errors.Is(err, ErrNoStream) {
+	err := Delete(ctx, nc, domain, stream)
+	if errors.Is(err, ErrNoStream) { // a server that was restarted may still be finding it
+		time.Sleep(lookAgain)
+		err = Delete(ctx, nc, domain, stream)
+	}
+	if err != nil && !errors.Is(err, ErrNoStream) {
 		return fmt.Errorf("%w; %w (%w)", because, ErrUnfinished, err)
 	}
 	return because
