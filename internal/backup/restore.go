@@ -19,9 +19,9 @@ type Change struct {
 }
 
 // undoWithin bounds the deletion of what was restored in part.
-const undoWithin = 10 * time.Second
+const undoWithin = 15 * time.Second
 
-// lookAgain is between two looks for what was restored in part.
+// lookAgain bounds one look for what was restored in part.
 const lookAgain = 2 * time.Second
 
 // Restore makes a stream from a copy that Snapshot wrote, with its name, its
@@ -199,12 +199,24 @@ func undo(nc *nats.Conn, domain, stream string, because error, abandon func(cont
 	if abandon != nil {
 		abandon(ctx)
 	}
-	err := Delete(ctx, nc, domain, stream)
-	if errors.Is(err, ErrNoStream) { // a server that was restarted may still be finding it
-		time.Sleep(lookAgain)
-		err = Delete(ctx, nc, domain, stream)
+	var err error
+	for none := 0; none < 2 && ctx.Err() == nil && !nc.IsClosed(); { // a server that was restarted may still be finding it
+		try, done := context.WithTimeout(ctx, lookAgain)
+		err = Delete(try, nc, domain, stream)
+		if errors.Is(err, ErrNoStream) {
+			none++
+			<-try.Done()
+		}
+		done()
+		if err == nil {
+			return because
+		}
 	}
-	if err != nil && !errors.Is(err, ErrNoStream) {
+	if nc.IsClosed() {
+		err = nats.ErrConnectionClosed
+	}
+	// After a break the server may find later what it had in part.
+	if err != nil && (!errors.Is(err, ErrNoStream) || errors.Is(because, errBroke)) {
 		return fmt.Errorf("%w; %w (%w)", because, ErrUnfinished, err)
 	}
 	return because
