@@ -8,6 +8,7 @@
 //	<!-- run: background --> the same, beside the next one, whose payload it must print
 //	<!-- config -->         a configuration that `belfry check` must accept
 //	<!-- encode -->         a function that encodes a user id
+//	<!-- backup: … -->      a step of backup.md, which a test takes in order
 package docs
 
 import (

@@ -52,9 +52,30 @@ func addOptions(cmd *cobra.Command, names ...string) *options {
 			o.flags.String(k.Flag, text, usage)
 		}
 	}
+	addRenamed(o.flags, config.Renamings())
 	cmd.Flags().AddFlagSet(o.flags)
 	return o
 }
+
+// addRenamed adds the old names of the flags that are there.
+func addRenamed(flags *pflag.FlagSet, renamings []config.Renaming) {
+	for _, r := range renamings {
+		k, _ := config.Lookup(r.New)
+		f := flags.Lookup(k.Flag)
+		if r.OldFlag == "" || k.Flag == "" || f == nil {
+			continue
+		}
+		old := flags.VarPF(&oldName{f.Value.Type(), f.DefValue}, r.OldFlag, "", "the old name of --"+k.Flag)
+		old.Hidden, old.NoOptDefVal = true, f.NoOptDefVal
+	}
+}
+
+// An oldName is the value of a flag under its old name.
+type oldName struct{ kind, value string }
+
+func (o *oldName) String() string     { return o.value }
+func (o *oldName) Set(s string) error { o.value = s; return nil }
+func (o *oldName) Type() string       { return o.kind }
 
 // load reads the configuration anew: file, environment, flags.
 func (o *options) load() (config.Loaded, error) {
@@ -62,6 +83,11 @@ func (o *options) load() (config.Loaded, error) {
 	for _, k := range config.Keys() {
 		if f := o.flags.Lookup(k.Flag); k.Flag != "" && f != nil && f.Changed {
 			values[k.Name] = f.Value.String()
+		}
+	}
+	for _, r := range config.Renamings() {
+		if f := o.flags.Lookup(r.OldFlag); r.OldFlag != "" && f != nil && f.Changed {
+			values[r.Old] = f.Value.String()
 		}
 	}
 	for name, value := range o.force {
@@ -82,6 +108,11 @@ func (o *options) loadFor(keys ...string) (config.Options, error) {
 			return config.Options{}, mine
 		}
 		err = nil
+	}
+	for _, w := range loaded.Warnings {
+		if _, renamed := config.RenamedFrom(w.Key); renamed {
+			fmt.Fprintf(os.Stderr, "belfry: %s\n", w)
+		}
 	}
 	return loaded.Options, err
 }

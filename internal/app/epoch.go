@@ -37,7 +37,7 @@ func RotateEpochs(ctx context.Context, o config.Options, natsURL string, names .
 		default:
 			return done, fmt.Errorf("there is no stream %q: it is notifications or channels", name)
 		}
-		epoch, err := journal.Rotate(ctx, b, o.NATS.Domain, stream)
+		epoch, err := journal.Rotate(ctx, b, stream)
 		if err != nil {
 			return done, err
 		}

@@ -41,7 +41,7 @@ func Publish(ctx context.Context, o config.Options, natsURL string, p Publicatio
 		return Receipt{ID: p.ID}, err
 	}
 	defer func() { _ = b.Close(ctx) }() // there is no store of ours to lose
-	r, err := journal.NewPublisher(b, o.NATS.Domain).Publish(ctx, p.Channel, p.ID, p.Data, p.TTL)
+	r, err := journal.NewPublisher(b).Publish(ctx, p.Channel, p.ID, p.Data, p.TTL)
 	got := Receipt{Subject: r.Subject, ID: r.ID, Stream: r.Store, Seq: r.Seq, Duplicate: r.Duplicate, Position: r.Position.String()}
 	if got.ID == "" {
 		got.ID = p.ID

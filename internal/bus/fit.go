@@ -7,26 +7,10 @@ import (
 	"maps"
 	"reflect"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/nats-io/nats.go/jetstream"
 )
-
-// checkLayout refuses a stream that a newer Belfry has taken over: it may keep
-// things there that we would misread.
-func checkLayout(have jetstream.StreamConfig) error {
-	text, ok := have.Metadata[LayoutKey]
-	if !ok {
-		return nil // made by hand, which stream.manage: never asks for
-	}
-	layout, err := strconv.Atoi(text)
-	if err != nil || layout > Layout {
-		return fmt.Errorf("%w: stream %s has layout %q and this Belfry knows %d: a newer Belfry has used it, so run that version or a later one, or set another nats.prefix",
-			ErrMisconfigured, have.Name, text, Layout)
-	}
-	return nil
-}
 
 // A fault is a setting with which a stream can't be used.
 type fault struct {

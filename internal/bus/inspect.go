@@ -41,7 +41,7 @@ func (b *Bus) inspect(ctx context.Context, want jetstream.StreamConfig) (string,
 		return "", b.explain(ctx, "look up", want, err)
 	}
 	have := stream.CachedInfo().Config
-	if err := checkLayout(have); err != nil {
+	if err := CheckLayout(have.Name, have.Metadata); err != nil {
 		return "", err
 	}
 	if found := faults(have, want); len(found) > 0 && b.o.Stream.Manage == "update" && !anyFixed(found) {

@@ -13,11 +13,6 @@ import (
 )
 
 const (
-	// Layout is the version of what Belfry keeps in its streams; it stands in
-	// their metadata under LayoutKey.
-	Layout    = 1
-	LayoutKey = "belfry_layout"
-
 	// duplicateWindow is for how long a stream knows a publication's id.
 	duplicateWindow = 2 * time.Minute
 
@@ -128,7 +123,7 @@ func (b *Bus) ensure(ctx context.Context, want jetstream.StreamConfig) error {
 		return b.explain(ctx, "look up", want, err)
 	}
 	have := stream.CachedInfo().Config
-	if err := checkLayout(have); err != nil {
+	if err := CheckLayout(have.Name, have.Metadata); err != nil {
 		return err
 	}
 	if b.o.Stream.Manage == "update" {
@@ -140,6 +135,7 @@ func (b *Bus) ensure(ctx context.Context, want jetstream.StreamConfig) error {
 		return err
 	}
 	b.mention(have, want)
+	b.mark(ctx, have)
 	return nil
 }
 

@@ -187,8 +187,8 @@ func TestUpdateKeepsWhatItDoesNotKnow(t *testing.T) {
 		}
 		return b
 	}
-	if c := configOf(t, with("create"), "BELFRY_NOTIFICATIONS"); c.MaxAge != 30*24*time.Hour || c.MaxMsgsPerSubject != 10 || c.Metadata[LayoutKey] != "" {
-		t.Errorf("create changed the stream: %+v", c)
+	if c := configOf(t, with("create"), "BELFRY_NOTIFICATIONS"); c.MaxAge != 30*24*time.Hour || c.MaxMsgsPerSubject != 10 || c.Metadata[LayoutKey] != "1" || c.Metadata["belfry_epoch"] != "7" {
+		t.Errorf("create changed more than the layout: %+v", c)
 	}
 	b := with("update")
 	c = configOf(t, b, "BELFRY_NOTIFICATIONS")
@@ -201,6 +201,60 @@ func TestUpdateKeepsWhatItDoesNotKnow(t *testing.T) {
 	if n := stored(t, b, "BELFRY_NOTIFICATIONS"); n != 1 {
 		t.Errorf("%d messages are left", n)
 	}
+}
+
+// TestMark: a stream of a version before there were layouts is accepted, and
+// marked, but with manage: never.
+func TestMark(t *testing.T) {
+	for manage, want := range map[string]string{"never": "", "create": "1", "update": "1"} {
+		for _, before := range []string{"", "0"} {
+			s := another(t, nil)
+			operator, _ := jetstream.New(client(t, s.ClientURL()))
+			for _, c := range []jetstream.StreamConfig{ours(), {Name: "BELFRY_CHANNELS", Subjects: []string{"channel.>"}, AllowDirect: true}} {
+				c.Metadata = map[string]string{"owner": "platform"}
+				if before != "" {
+					c.Metadata[LayoutKey] = before
+				}
+				if _, err := operator.CreateStream(within(t), c); err != nil {
+					t.Fatal(err)
+				}
+			}
+			o := outside(s.ClientURL())
+			o.Stream.Manage = manage
+			b := start(t, o)
+			eventually(t, "it connects", func() bool { return connected(b) })
+			ensured(t, b)
+			if manage == "never" {
+				want = before
+			}
+			for _, name := range []string{"BELFRY_NOTIFICATIONS", "BELFRY_CHANNELS"} {
+				if c := configOf(t, b, name); c.Metadata[LayoutKey] != want || c.Metadata["owner"] != "platform" {
+					t.Errorf("manage %s, layout %q before: the metadata of %s is %v", manage, before, name, c.Metadata)
+				}
+			}
+		}
+	}
+}
+
+// TestRestoring: no gateway starts on a stream that is there in part; when it is
+// whole one does.
+func TestRestoring(t *testing.T) {
+	b := start(t, inside(t))
+	ensured(t, b)
+	change := func(f func(map[string]string)) {
+		t.Helper()
+		if err := b.ChangeMetadata(within(t), "BELFRY_CHANNELS", f); err != nil {
+			t.Fatal(err)
+		}
+	}
+	change(func(meta map[string]string) { meta[RestoringKey] = "copy.tar" })
+	err := b.EnsureStreams(within(t))
+	says(t, err, "BELFRY_CHANNELS", "copy.tar", "restore --replace")
+	if errors.Is(err, ErrMisconfigured) {
+		t.Error("it passes when the restore is done")
+	}
+	change(func(meta map[string]string) { delete(meta, RestoringKey) })
+	ensured(t, b)
 }
 
 func TestNeverWithoutStreams(t *testing.T) {

@@ -18,6 +18,9 @@ func (l *loading) environment(environ []string) {
 	for _, k := range allKeys() {
 		names[k.Env()] = k
 	}
+	for _, r := range renamings {
+		names[r.OldEnv()] = Key{Name: r.Old}
+	}
 	k := koanf.New(".")
 	provider := env.Provider(".", env.Opt{
 		Prefix:      EnvPrefix,
@@ -37,10 +40,7 @@ func (l *loading) environment(environ []string) {
 		l.broken("environment", "", "can't be read: "+oneLine(err), "")
 		return
 	}
-	l.layer(k, func(key string) string {
-		known, _ := Lookup(key)
-		return known.Env()
-	})
+	l.layer(k, func(key string) string { return Key{Name: key}.Env() })
 }
 
 func (l *loading) unknownEnv(name string) {

@@ -82,6 +82,9 @@ func (l *loading) flags(flags map[string]string) {
 		if known, _ := Lookup(key); known.Flag != "" {
 			return "--" + known.Flag
 		}
+		if r, _ := RenamedFrom(key); r.OldFlag != "" {
+			return "--" + r.OldFlag
+		}
 		return "command line"
 	})
 }
@@ -93,11 +96,17 @@ func (l *loading) layer(k *koanf.Koanf, source func(key string) string) {
 	for _, name := range slices.Sorted(maps.Keys(values)) {
 		raw := values[name]
 		key, known := Lookup(name)
+		if r, ok := RenamedFrom(name); ok {
+			_, both := values[r.New]
+			if key, known = l.renamed(r, both, source(name), source(r.New)); !known {
+				continue
+			}
+		}
 		if !known {
 			l.unknown(name, raw, source(name))
 			continue
 		}
-		l.Sources[name] = source(name)
+		l.Sources[key.Name] = source(name)
 		if w := key.set(&l.Options, raw); w != nil {
 			l.add(Problem{name, source(name), w.what, w.remedy})
 		}

@@ -49,7 +49,7 @@ func (j *Journal) settle(ctx context.Context) error {
 	case lostWrites(string(before), bootID()):
 		j.log.Warn("the machine went down while the store was in use: what was acknowledged last may be lost, so positions are not valid any more; nats.sync_interval: always avoids that")
 		for _, s := range j.sequencers {
-			if _, err := rotate(ctx, j.bus, s.api, s.name); err != nil {
+			if _, err := Rotate(ctx, j.bus, s.name); err != nil {
 				return err
 			}
 			s.stats.rotations.Add(1)

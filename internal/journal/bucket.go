@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strconv"
 	"time"
 
@@ -40,9 +41,17 @@ func (s *cursorStore) ensure(ctx context.Context, js jetstream.JetStream, of, ma
 		}
 	}
 	have := bucket.CachedInfo().Config
+	if err := bus.CheckLayout(s.stream, have.Metadata); err != nil {
+		return err
+	}
 	if manage == "update" && cursorDiffers(have, want) {
 		next := have
 		next.MaxAge, next.MaxBytes, next.AllowDirect, next.Replicas = want.MaxAge, want.MaxBytes, true, max(have.Replicas, want.Replicas)
+		next.Metadata = maps.Clone(have.Metadata)
+		if next.Metadata == nil {
+			next.Metadata = map[string]string{}
+		}
+		maps.Copy(next.Metadata, want.Metadata)
 		if want.MaxAge > 0 {
 			next.Duplicates = min(next.Duplicates, want.MaxAge)
 		}
@@ -76,7 +85,8 @@ func (s *cursorStore) wanted(of jetstream.StreamConfig) jetstream.StreamConfig {
 }
 
 func cursorDiffers(have, want jetstream.StreamConfig) bool {
-	return have.MaxAge != want.MaxAge || have.MaxBytes > 0 || !have.AllowDirect || have.Replicas < want.Replicas
+	return have.MaxAge != want.MaxAge || have.MaxBytes > 0 || !have.AllowDirect || have.Replicas < want.Replicas ||
+		have.Metadata[bus.LayoutKey] != want.Metadata[bus.LayoutKey]
 }
 
 func (s *cursorStore) check(have jetstream.StreamConfig) error {

@@ -67,7 +67,7 @@ func TestNodesGo(t *testing.T) {
 	w.o.Stream.MaxBytes = 16 << 20
 	w.backend = w.bus()
 	w.ensure()
-	w.pub = NewPublisher(w.backend, "")
+	w.pub = NewPublisher(w.backend)
 	j, h := w.gateway()
 	var want []string
 	var last Receipt

@@ -2,7 +2,6 @@ package journal
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/fnv"
@@ -11,8 +10,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/nats-io/nats.go"
 
 	"belfry/internal/bus"
 )
@@ -65,12 +62,19 @@ func (s *sequencer) standing(ctx context.Context) (standing, error) {
 	if err != nil {
 		return standing{}, err
 	}
+	s.heedLayout(meta)
 	rotated := meta[EpochKey]
 	return standing{epochOf(created, rotated), created, rotated, max(first, 1), last}, nil
 }
 
-// rotateWithin bounds one question of a rotation.
-const rotateWithin = 5 * time.Second
+// heedLayout tells, once, that a newer Belfry has raised the stream's layout
+// under a running gateway. The newer one writes nothing that we misread while we
+// run, so we go on; a start would be refused from now on.
+func (s *sequencer) heedLayout(meta map[string]string) {
+	if err := bus.CheckLayout(s.name, meta); errors.Is(err, bus.ErrMisconfigured) && !s.outdated.Swap(true) {
+		s.log.Warn("a newer Belfry has raised the stream's layout: this gateway goes on beside it, and would not start again; upgrade it too", "layout", meta[bus.LayoutKey], "known", bus.Layout)
+	}
+}
 
 // Rotate gives a stream, by its name in NATS, another epoch and returns it once
 // it reads back as written: every client that comes with an older position is
@@ -79,110 +83,29 @@ const rotateWithin = 5 * time.Second
 // gateways see it within 10 s.
 //
 // Only the stream's metadata is changed, whatever stream.manage says. It needs
-// the right to publish to $JS.API.STREAM.INFO.<stream> and
-// $JS.API.STREAM.UPDATE.<stream>.
-func Rotate(ctx context.Context, b *bus.Bus, domain, stream string) (epoch string, err error) {
-	return rotate(ctx, b, apiPrefix(domain), stream)
-}
-
-func rotate(ctx context.Context, b *bus.Bus, api, stream string) (string, error) {
-	config, _, err := look(ctx, b, api, stream)
-	if err != nil {
+// the rights of bus.ChangeMetadata.
+func Rotate(ctx context.Context, b *bus.Bus, stream string) (epoch string, err error) {
+	if err := b.ChangeMetadata(ctx, stream, func(meta map[string]string) { meta[EpochKey] = FreshEpoch() }); err != nil {
 		return "", fmt.Errorf("rotate the epoch of stream %s: %w", stream, err)
-	}
-	update, err := rotated(config)
-	if err != nil {
-		return "", fmt.Errorf("rotate the epoch of stream %s: %w", stream, err)
-	}
-	if _, _, err := streamInfo(ctx, b, api+"STREAM.UPDATE."+stream, update); err != nil {
-		return "", fmt.Errorf("rotate the epoch of stream %s: update it: %w", stream, err)
 	}
 	// Another one may have been as quick: then its epoch counts, which is as new.
-	_, epoch, err := look(ctx, b, api, stream)
-	if err != nil {
+	if epoch, err = Epoch(ctx, b, stream); err != nil {
 		return "", fmt.Errorf("rotate the epoch of stream %s: read it back: %w", stream, err)
 	}
 	return epoch, nil
 }
 
-// settings are a stream's as the API has them: those that this Belfry has never
-// heard of are passed back as they came.
-type settings map[string]json.RawMessage
+// FreshEpoch is a value for EpochKey. It is the time in ns: none comes twice,
+// whatever copy is restored.
+func FreshEpoch() string { return strconv.FormatInt(time.Now().UnixNano(), 36) }
 
-// rotated are the settings with another epoch.
-func rotated(config settings) ([]byte, error) {
-	meta, err := config.metadata()
+// Epoch asks for a stream's epoch.
+func Epoch(ctx context.Context, b *bus.Bus, stream string) (string, error) {
+	meta, created, err := b.Metadata(ctx, stream)
 	if err != nil {
-		return nil, err
+		return "", err
 	}
-	// In ns: no value comes twice, whatever copy is restored.
-	meta[EpochKey] = strconv.FormatInt(time.Now().UnixNano(), 36)
-	if config["metadata"], err = json.Marshal(meta); err != nil {
-		return nil, err
-	}
-	return json.Marshal(config)
-}
-
-func (c settings) metadata() (map[string]string, error) {
-	meta := map[string]string{}
-	if text, ok := c["metadata"]; ok {
-		if err := json.Unmarshal(text, &meta); err != nil {
-			return nil, fmt.Errorf("read its metadata: %w", err)
-		}
-	}
-	return meta, nil
-}
-
-// look asks for a stream's settings and epoch.
-func look(ctx context.Context, b *bus.Bus, api, stream string) (settings, string, error) {
-	config, created, err := streamInfo(ctx, b, api+"STREAM.INFO."+stream, nil)
-	if err != nil {
-		return nil, "", err
-	}
-	meta, err := config.metadata()
-	if err != nil {
-		return nil, "", err
-	}
-	return config, epochOf(created, meta[EpochKey]), nil
-}
-
-// streamInfo asks the API for a stream, or to change it.
-func streamInfo(ctx context.Context, b *bus.Bus, subject string, data []byte) (settings, time.Time, error) {
-	reply, err := request(ctx, b, &nats.Msg{Subject: subject, Data: data})
-	if err != nil {
-		return nil, time.Time{}, err
-	}
-	if err := apiError(reply.Data); err != nil {
-		return nil, time.Time{}, err
-	}
-	var info struct {
-		Created time.Time `json:"created"`
-		Config  settings  `json:"config"`
-	}
-	if err := json.Unmarshal(reply.Data, &info); err != nil {
-		return nil, time.Time{}, fmt.Errorf("read JetStream's answer: %w", err)
-	}
-	if info.Config == nil {
-		return nil, time.Time{}, errors.New("JetStream's answer has no configuration")
-	}
-	return info.Config, info.Created, nil
-}
-
-// request is bus.Request for who has a goroutine to wait with.
-func request(ctx context.Context, b *bus.Bus, msg *nats.Msg) (*nats.Msg, error) {
-	type answer struct {
-		msg *nats.Msg
-		err error
-	}
-	came := make(chan answer, 1)
-	cancel := b.Request(msg, rotateWithin, func(m *nats.Msg, err error) { came <- answer{m, err} })
-	select {
-	case a := <-came:
-		return a.msg, a.err
-	case <-ctx.Done():
-		cancel()
-		return nil, context.Cause(ctx)
-	}
+	return epochOf(created, meta[EpochKey]), nil
 }
 
 // rotate gives the stream another epoch because its history is not the one we
@@ -200,7 +123,7 @@ func (s *sequencer) rotate(ctx context.Context, known string) (standing, error) 
 	if err != nil || now.epoch != known {
 		return now, err
 	}
-	if _, err := rotate(ctx, s.bus, s.api, s.name); err != nil {
+	if _, err := Rotate(ctx, s.bus, s.name); err != nil {
 		return now, err
 	}
 	s.stats.rotations.Add(1)

@@ -164,7 +164,7 @@ func TestRotatedByHand(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	epoch, err := Rotate(w.ctx(), w.backend, "", w.backend.Names().Notifications())
+	epoch, err := Rotate(w.ctx(), w.backend, w.backend.Names().Notifications())
 	if err != nil || epoch == last.Epoch {
 		t.Fatalf("epoch %q, %v", epoch, err)
 	}

@@ -139,7 +139,7 @@ func TestFollowIsReset(t *testing.T) {
 	w := newWorld(t)
 	old := w.publish("c", "1")
 	f := w.follow(Follow{Channel: "c"}).begun()
-	if _, err := Rotate(w.ctx(), w.backend, "", w.backend.Names().Channels()); err != nil {
+	if _, err := Rotate(w.ctx(), w.backend, w.backend.Names().Channels()); err != nil {
 		t.Fatal(err)
 	}
 	f.told(hub.ResetEpoch)

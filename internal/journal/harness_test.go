@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -133,7 +134,7 @@ func newWorld(t testing.TB) *world {
 	w.o.NATS.Prefix, w.o.Stream.MaxBytes = "t", 16<<20
 	w.backend = w.bus()
 	w.ensure()
-	w.pub = NewPublisher(w.backend, "")
+	w.pub = NewPublisher(w.backend)
 	return w
 }
 
@@ -143,6 +144,26 @@ func quietLog() *slog.Logger {
 	}
 	return slog.New(slog.NewTextHandler(io.Discard, nil))
 }
+
+// recorded is a log, and what it has.
+func recorded() (*slog.Logger, func() string) {
+	var mu sync.Mutex
+	var text bytes.Buffer
+	log := slog.New(slog.NewTextHandler(writerFunc(func(p []byte) (int, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		return text.Write(p)
+	}), nil))
+	return log, func() string {
+		mu.Lock()
+		defer mu.Unlock()
+		return text.String()
+	}
+}
+
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 
 func (w *world) up() {
 	w.t.Helper()

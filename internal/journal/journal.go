@@ -234,7 +234,7 @@ func (j *Journal) epochOf(ctx context.Context, src source) (string, error) {
 			return v.epoch, nil
 		}
 	}
-	_, epoch, err := look(ctx, j.bus, apiPrefix(j.o.NATS.Domain), src.name)
+	epoch, err := Epoch(ctx, j.bus, src.name)
 	if err != nil {
 		return "", fmt.Errorf("ask for the epoch of stream %s: %w", src.name, err)
 	}

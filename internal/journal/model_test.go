@@ -113,7 +113,7 @@ func newModel(w *world, r *rapid.T, prefix string) *model {
 	m.buses = append(m.buses, b)
 	m.name = b.Names().Notifications()
 	w.eventually("there are streams", func() bool { return b.EnsureStreams(w.ctx()) == nil })
-	m.pub = NewPublisher(b, "")
+	m.pub = NewPublisher(b)
 	for i := range m.gateways {
 		m.hubs[i] = &recorder{t: w.t}
 		b := w.bus()
@@ -453,7 +453,7 @@ func (m *model) epochNow() string {
 	epoch := ""
 	m.w.eventually("the stream's epoch can be had", func() bool {
 		var err error
-		_, epoch, err = look(m.w.ctx(), m.w.backend, apiPrefix(""), m.name)
+		epoch, err = Epoch(m.w.ctx(), m.w.backend, m.name)
 		return err == nil
 	})
 	return epoch
@@ -477,7 +477,7 @@ func (m *model) recreate(*rapid.T) {
 
 func (m *model) rotate(*rapid.T) {
 	m.settled()
-	epoch, err := Rotate(m.w.ctx(), m.w.backend, "", m.name)
+	epoch, err := Rotate(m.w.ctx(), m.w.backend, m.name)
 	if err != nil {
 		m.r.Fatal(err)
 	}

@@ -43,11 +43,10 @@ type Publisher struct {
 }
 
 // NewPublisher is for who has no journal: each publication costs another
-// question for the stream's epoch. domain is the JetStream domain.
-func NewPublisher(b *bus.Bus, domain string) *Publisher {
+// question for the stream's epoch.
+func NewPublisher(b *bus.Bus) *Publisher {
 	return &Publisher{b, sources(b.Names()), func(ctx context.Context, s source) (string, error) {
-		_, epoch, err := look(ctx, b, apiPrefix(domain), s.name)
-		return epoch, err
+		return Epoch(ctx, b, s.name)
 	}}
 }
 

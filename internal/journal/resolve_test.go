@@ -95,7 +95,7 @@ func TestResolveBeforeTheGatewayKnows(t *testing.T) {
 	j, h := w.gateway()
 	last := w.publishMany(3, "x")
 	w.reaches(h, notifications, last.Position.Get(notifications))
-	epoch, err := Rotate(w.ctx(), w.backend, "", w.backend.Names().Notifications())
+	epoch, err := Rotate(w.ctx(), w.backend, w.backend.Names().Notifications())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -227,7 +227,7 @@ func TestResolveCursor(t *testing.T) {
 	}
 	s.Cursor.Close()
 	// Another gateway, another epoch: what was delivered is not known any more.
-	epoch, err := Rotate(w.ctx(), w.backend, "", w.backend.Names().Notifications())
+	epoch, err := Rotate(w.ctx(), w.backend, w.backend.Names().Notifications())
 	if err != nil {
 		t.Fatal(err)
 	}

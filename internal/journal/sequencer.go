@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -62,6 +63,8 @@ type sequencer struct {
 	back     chan struct{} // NATS was away
 	poke     chan struct{} // somebody waits for a check
 	ended    chan struct{}
+
+	outdated atomic.Bool // a newer layout has been told of
 
 	// run's
 	at       uint64 // the last sequence taken, those in entries included
