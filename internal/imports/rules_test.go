@@ -52,6 +52,8 @@ var rooms = []room{
 		why: "api is what servers ask of a gateway over HTTP, done by the rooms behind it"},
 	{name: "internal/live", may: []string{"internal/bus", "internal/hub"}, nats: true,
 		why: "live carries publications from NATS to the hub"},
+	{name: "internal/backup", nats: true,
+		why: "backup copies streams, whatever is in them"},
 	{name: "internal/bus", nats: true,
 		why: "bus is NATS itself and knows nothing of what it carries"},
 	{name: "internal/hub",
