@@ -92,11 +92,13 @@ func (k *keeper) mend(failed error) {
 		return
 	}
 	remedy := "free space on the disk: the embedded NATS is started again by itself then"
-	if k.told.state == "" {
-		k.tell(harm{ops.NotStoring, notStoring(failed, remedy)})
+	if err := k.r.bus.HasRoom(); err != nil {
+		k.tell(harm{ops.NotStoring, notStoring(fmt.Errorf("%w; there is still no room: %w", failed, err), remedy)})
+		return
 	}
+	k.tell(harm{ops.NotStoring, notStoring(failed, "the disk has room: the embedded NATS is being started again")})
 	if err := k.r.bus.Reopen(); err != nil {
-		k.tell(harm{ops.NotStoring, notStoring(errors.Join(failed, err), remedy)})
+		k.tell(harm{ops.NotStoring, notStoring(fmt.Errorf("%w; it could not be started again, which is tried on: %w", failed, err), remedy)})
 		return
 	}
 	k.a.log.Warn("the embedded NATS was started again and can write: what was acknowledged is there, what was not must be published again")
@@ -106,8 +108,7 @@ func (k *keeper) mend(failed error) {
 }
 
 func notStoring(err error, remedy string) string {
-	text := strings.ReplaceAll(err.Error(), "\n", "; ")
-	return fmt.Sprintf("nothing that is published is stored or acknowledged: %s: %s", text, remedy)
+	return fmt.Sprintf("not all that is published is stored: %v: %s", err, remedy)
 }
 
 // probe finds out whether a NATS elsewhere stores what it is given. Once may be an
