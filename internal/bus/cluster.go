@@ -94,7 +94,7 @@ func (b *Bus) Clustered() bool { return b.server != nil && b.server.cluster != n
 // neither store nor read then. It may be late by lookEvery.
 func (e *embedded) leaderless() (since time.Time, yes bool) {
 	c := e.cluster
-	if c == nil || !e.durable {
+	if c == nil || !e.o.Durable {
 		return time.Time{}, false
 	}
 	c.mu.Lock()
@@ -112,7 +112,7 @@ func (e *embedded) leaderless() (since time.Time, yes bool) {
 
 // leader is the name of the node that leads JetStream, "" for none.
 func (e *embedded) leader() string {
-	info, err := e.ns.Jsz(nil)
+	info, err := e.server().Jsz(nil)
 	if err != nil || info.Meta == nil {
 		return ""
 	}
@@ -124,7 +124,7 @@ func (e *embedded) gathered() error {
 	if e.cluster == nil {
 		return nil
 	}
-	trouble := e.log.routeTrouble()
+	trouble := e.words().routeTrouble()
 	if errors.Is(trouble, ErrMisconfigured) {
 		return trouble
 	}
@@ -138,7 +138,7 @@ func (e *embedded) gathered() error {
 // a route last.
 func (e *embedded) present(trouble error) error {
 	all := len(e.cluster.o.Routes)
-	here := 1 + e.ns.NumRemotes()
+	here := 1 + e.server().NumRemotes()
 	text := fmt.Sprintf("%d of %d nodes are here (nats.cluster.routes: %s)", here, all, strings.Join(e.cluster.o.Routes, ", "))
 	if trouble == nil || here >= all {
 		return errors.New(text)

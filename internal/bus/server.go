@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -36,12 +37,15 @@ const (
 
 // embedded is the NATS server inside this process, and the lock on its store.
 type embedded struct {
-	ns     *server.Server
-	log    *serverLog
+	o      config.Options
+	log    *slog.Logger
 	unlock func()
 
-	durable bool
 	cluster *membership // nil for a server by itself
+
+	mu   sync.Mutex // guards the following
+	ns   *server.Server
+	said *serverLog // what that one has logged
 }
 
 // startServer starts a server and returns when it takes connections.
@@ -54,25 +58,56 @@ func startServer(o config.Options, log *slog.Logger) (*embedded, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &embedded{log: &serverLog{log: log.With("server", "nats")}, unlock: unlock, durable: o.Durable}
+	e := &embedded{o: o, log: log, unlock: unlock}
 	if o.NATS.Clustered() {
 		e.cluster = &membership{o: o.NATS.Cluster}
 	}
-	if e.ns, err = server.NewServer(opts); err != nil {
+	if err := e.open(opts); err != nil {
 		unlock()
-		return nil, fmt.Errorf("%w: embedded NATS: %w", ErrMisconfigured, err)
-	}
-	e.ns.SetLogger(e.log, false, false)
-	if err := e.start(o, log); err != nil {
-		e.stop()
 		return nil, err
 	}
 	if o.NATS.User == "" {
 		log.Warn("embedded NATS asks for no password: every process that reaches it may publish, delete the streams and answer authentication; nats.user and nats.password close it",
-			"nats", e.ns.ClientURL())
+			"nats", e.server().ClientURL())
 	}
 	return e, nil
 }
+
+// open starts a server on the store, which no other one has open.
+func (e *embedded) open(opts *server.Options) error {
+	host, log := opts.Host, &serverLog{log: e.log.With("server", "nats")}
+	ns, err := server.NewServer(opts)
+	if err != nil {
+		return fmt.Errorf("%w: embedded NATS: %w", ErrMisconfigured, err)
+	}
+	ns.SetLogger(log, false, false)
+	if err := e.start(ns, log); err != nil {
+		closeServer(ns)
+		return err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.ns, e.said = ns, log
+	// Who is connected must find the next one where this one was.
+	e.o.NATS.Listen = net.JoinHostPort(host, strconv.Itoa(ns.Addr().(*net.TCPAddr).Port))
+	return nil
+}
+
+func (e *embedded) server() *server.Server {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.ns
+}
+
+// words is what the server that there is now has logged.
+func (e *embedded) words() *serverLog {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.said
+}
+
+// InProcessConn is a connection to the server that there is now.
+func (e *embedded) InProcessConn() (net.Conn, error) { return e.server().InProcessConn() }
 
 func serverOptions(o config.Options) (*server.Options, error) {
 	host, port, err := splitListen("nats.listen", o.NATS.Listen)
@@ -131,19 +166,19 @@ func splitListen(key, listen string) (host string, port int, err error) {
 
 // start waits for the server's own Start, which recovers the store, and then
 // asks it: it has no error to return.
-func (e *embedded) start(o config.Options, log *slog.Logger) error {
+func (e *embedded) start(ns *server.Server, log *serverLog) error {
 	started := make(chan struct{})
 	go func() {
 		defer close(started)
-		e.ns.Start()
+		ns.Start()
 	}()
-	if err := e.recovered(started, log); err != nil {
+	if err := e.recovered(started); err != nil {
 		return err
 	}
-	if err := e.listening(); err != nil {
-		return e.explain(err, o)
+	if err := listening(ns, log); err != nil {
+		return explain(err, e.o)
 	}
-	if o.Durable && !e.ns.JetStreamEnabled() {
+	if e.o.Durable && !ns.JetStreamEnabled() {
 		return fmt.Errorf("embedded NATS started without JetStream: the log has the reason")
 	}
 	return nil
@@ -151,10 +186,10 @@ func (e *embedded) start(o config.Options, log *slog.Logger) error {
 
 // listening waits for the server's ports. That of the routes is opened last, on
 // a goroutine of its own.
-func (e *embedded) listening() error {
+func listening(ns *server.Server, log *serverLog) error {
 	for deadline := time.Now().Add(readyWithin); ; {
-		ready := e.ns.ReadyForConnections(50 * time.Millisecond)
-		if err := e.log.failed(); err != nil {
+		ready := ns.ReadyForConnections(50 * time.Millisecond)
+		if err := log.failed(); err != nil {
 			return err
 		}
 		if ready {
@@ -166,7 +201,7 @@ func (e *embedded) listening() error {
 	}
 }
 
-func (e *embedded) recovered(started <-chan struct{}, log *slog.Logger) error {
+func (e *embedded) recovered(started <-chan struct{}) error {
 	began, say := time.Now(), time.NewTicker(5*time.Second)
 	defer say.Stop()
 	for {
@@ -178,12 +213,12 @@ func (e *embedded) recovered(started <-chan struct{}, log *slog.Logger) error {
 			if took > recoverWithin {
 				return fmt.Errorf("embedded NATS has not recovered its store in %v", recoverWithin)
 			}
-			log.Info("embedded NATS is still recovering its store, as after a crash", "for", took)
+			e.log.Info("embedded NATS is still recovering its store, as after a crash", "for", took)
 		}
 	}
 }
 
-func (e *embedded) explain(err error, o config.Options) error {
+func explain(err error, o config.Options) error {
 	var listen *net.OpError
 	refused := errors.As(err, &listen) && listen.Op == "listen"
 	if refused && strings.Contains(err.Error(), "router port") {
@@ -201,7 +236,7 @@ func (e *embedded) explain(err error, o config.Options) error {
 
 // url is where another process on this machine reaches the server.
 func (e *embedded) url() string {
-	addr := e.ns.Addr().(*net.TCPAddr)
+	addr := e.server().Addr().(*net.TCPAddr)
 	host := addr.IP.String()
 	if addr.IP.IsUnspecified() {
 		host = "127.0.0.1"
@@ -211,7 +246,11 @@ func (e *embedded) url() string {
 
 // stop closes the store cleanly, so that the next start need not scan it.
 func (e *embedded) stop() {
-	e.ns.Shutdown()
-	e.ns.WaitForShutdown()
+	closeServer(e.server())
 	e.unlock()
+}
+
+func closeServer(ns *server.Server) {
+	ns.Shutdown()
+	ns.WaitForShutdown()
 }

@@ -199,7 +199,7 @@ func (b *Bus) explain(ctx context.Context, doing string, want jetstream.StreamCo
 	case api.ErrorCode == codeNoReplicas:
 		return fmt.Errorf("%w: %s stream %s: stream.replicas is %d, which needs a cluster: set it to auto or 1: %w", ErrMisconfigured, doing, want.Name, want.Replicas, err)
 	case api.ErrorCode == codeNoPeers && b.Clustered():
-		return fmt.Errorf("%s stream %s with %d replicas: %w: %w", doing, want.Name, want.Replicas, b.server.present(b.server.log.routeTrouble()), err)
+		return fmt.Errorf("%s stream %s with %d replicas: %w: %w", doing, want.Name, want.Replicas, b.server.present(b.server.words().routeTrouble()), err)
 	case api.ErrorCode == codeNoStorage && b.Embedded():
 		return fmt.Errorf("%w: %s stream %s: nats.max_store (%d bytes) is too small for two streams of stream.max_bytes (%d bytes) and what else is stored: raise it or lower stream.max_bytes: %w",
 			ErrMisconfigured, doing, want.Name, b.o.NATS.MaxStore, want.MaxBytes, err)
