@@ -27,7 +27,7 @@ import (
 // A Requester sends a request and has its reply, or why there is none. bus.Bus
 // is one.
 type Requester interface {
-	// Request calls done once, with the reply, with an error that is
+	// Request calls done once, with the reply, or with an error that is
 	// bus.ErrTimeout or bus.ErrUnavailable, or not at all after cancel returned
 	// true. msg is not changed and may be kept.
 	Request(msg *nats.Msg, timeout time.Duration, done func(*nats.Msg, error)) (cancel func() bool)

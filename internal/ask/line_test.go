@@ -128,8 +128,8 @@ func TestTimeInLineCounts(t *testing.T) {
 		time.Sleep(2 * time.Second) // at 3 s
 		b.At(0).Answer(`{"success":false}`, nil)
 		synctest.Wait()
-		if got := b.At(1).Timeout; got != 2*time.Second {
-			t.Errorf("the second was sent with %v left, want 2s", got)
+		if got := b.At(1).Timeout; got != 2*time.Second+limit {
+			t.Errorf("the second was sent with %v left, want 2s and a timeout more", got)
 		}
 		time.Sleep(2*time.Second - time.Millisecond)
 		synctest.Wait()
@@ -163,6 +163,9 @@ func TestSilentBackendTellsEverybodyInTime(t *testing.T) {
 		}
 		time.Sleep(10 * time.Second)
 		synctest.Wait()
+		if sent := b.Count(); sent > 30 {
+			t.Errorf("a backend that does not answer was asked %d questions in 11s, 10 at a time", sent)
+		}
 		if soon.Load() != 1000 || late.Load() != 0 {
 			t.Errorf("%d were told after 4s, %d otherwise", soon.Load(), late.Load())
 		}
@@ -182,9 +185,14 @@ func TestCancel(t *testing.T) {
 		if !second() || second() {
 			t.Error("cancel in line: want true, then false")
 		}
-		if !first() {
-			t.Error("cancel under way: want true")
+		if !first() || first() {
+			t.Error("cancel under way: want true, then false")
 		}
+		synctest.Wait()
+		if b.Count() != 1 {
+			t.Errorf("%d sent while the backend is at the first", b.Count())
+		}
+		b.At(0).Answer(`{"success":false}`, nil)
 		synctest.Wait()
 		if got := string(b.At(1).Msg.Data); b.Count() != 2 || got != "third" {
 			t.Fatalf("%d sent, the last is that of %s; want the third's", b.Count(), got)
@@ -197,6 +205,45 @@ func TestCancel(t *testing.T) {
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		results.wantNone("first")
+	})
+}
+
+// Whoever is late is told so, and the backend keeps the place until it answers.
+func TestLateQuestionsKeepTheirPlaces(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &asktest.Bus{}
+		l := ask.NewLine(b, limit, 1)
+		results := newTold(t)
+		put(l, results, "first")
+		time.Sleep(limit)
+		synctest.Wait()
+		results.wantLate("first")
+		put(l, results, "second")
+		if underWay, waiting := l.Load(); underWay != 1 || waiting != 1 {
+			t.Errorf("%d under way, %d waiting; the backend has not answered", underWay, waiting)
+		}
+		time.Sleep(time.Second)
+		b.At(0).Answer(`{"success":true,"user_id":1}`, nil) // late: nobody is told
+		synctest.Wait()
+		if b.Count() != 2 {
+			t.Fatalf("%d sent, want the second too", b.Count())
+		}
+		time.Sleep(3 * time.Second) // its time is over
+		synctest.Wait()
+		results.wantLate("second")
+		put(l, results, "third")
+		time.Sleep(limit - time.Millisecond)
+		synctest.Wait()
+		if b.Count() != 2 {
+			t.Fatal("the third was sent within a timeout after the second's time")
+		}
+		time.Sleep(time.Millisecond)
+		synctest.Wait()
+		results.wantLate("third")
+		put(l, results, "fourth")
+		if b.Count() != 3 {
+			t.Error("an answer that never comes keeps a place for ever")
+		}
 	})
 }
 

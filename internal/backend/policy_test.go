@@ -134,8 +134,13 @@ func TestSeveralChannels(t *testing.T) {
 			if c.want.Channel == "#43" && b.Count() != before {
 				t.Error("asked, where a rule refuses")
 			}
-			if underWay, waiting := a.Load(); underWay+waiting != 0 {
-				t.Errorf("%q: %d under way and %d waiting, for nobody", c.channels, underWay, waiting)
+			if _, waiting := a.Load(); waiting != 0 {
+				t.Errorf("%q: %d waiting, for nobody", c.channels, waiting)
+			}
+			time.Sleep(time.Minute) // what the backend never answers has its place for a while
+			synctest.Wait()
+			if underWay, _ := a.Load(); underWay != 0 {
+				t.Errorf("%q: %d under way, for nobody", c.channels, underWay)
 			}
 		}
 	})
@@ -153,12 +158,15 @@ func TestGivingUp(t *testing.T) {
 		if !cancel() || cancel() {
 			t.Error("cancel: want true, then false")
 		}
-		if underWay, waiting := a.Load(); underWay != 0 || waiting != 0 {
-			t.Errorf("%d under way, %d waiting", underWay, waiting)
+		if underWay, waiting := a.Load(); underWay != 2 || waiting != 0 {
+			t.Errorf("%d under way, %d waiting; the backend is at two of them", underWay, waiting)
 		}
 		b.At(0).Answer(`{"success":true}`, nil)
 		time.Sleep(time.Minute)
 		synctest.Wait()
+		if underWay, _ := a.Load(); underWay != 0 {
+			t.Errorf("%d under way, for nobody", underWay)
+		}
 
 		decision := make(chan Decision, 1)
 		cancel = p.Subscribe("42", nil, []string{"d"}, ask.Facts{}, func(d Decision) { decision <- d })
