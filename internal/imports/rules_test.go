@@ -52,6 +52,8 @@ var rooms = []room{
 		why: "api is what servers ask of a gateway over HTTP, done by the rooms behind it"},
 	{name: "internal/live", may: []string{"internal/bus", "internal/hub"}, nats: true,
 		why: "live carries publications from NATS to the hub"},
+	{name: "internal/backup", nats: true,
+		why: "backup copies streams, whatever is in them"},
 	{name: "internal/bus", nats: true,
 		why: "bus is NATS itself and knows nothing of what it carries"},
 	{name: "internal/hub",
@@ -66,6 +68,12 @@ var rooms = []room{
 		why: "demo stands where a backend would: it reaches the gateway over NATS alone"},
 	{name: "internal/load", may: []string{"internal/bus", "internal/load"}, nats: true,
 		why: "load stands outside the gateway, as any client and backend: what it measures it must not share code with"},
+	{name: "internal/verify/line",
+		why: "a bad line knows bytes, and nothing of what they say"},
+	{name: "internal/verify/nodes", may: []string{"internal/verify/nodes"}, nats: true,
+		why: "nodes are NATS servers from outside, and know of no gateway"},
+	{name: "internal/verify/streams", may: []string{"internal/backup"}, nats: true,
+		why: "streams does to NATS what an operator may, and knows of no gateway"},
 }
 
 // A pkg is what a rule is about: a package's path and its imports.

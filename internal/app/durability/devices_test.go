@@ -52,7 +52,7 @@ func TestATabIsCutFor30s(t *testing.T) {
 		s.awaitCursor(key, 1)
 	}
 
-	line.Cut()
+	line.Forget()
 	back := time.After(gone)
 	for _, f := range families {
 		s.put("notification."+f.user, texts("missed by "+f.user, missed)...)

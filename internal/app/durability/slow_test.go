@@ -27,7 +27,7 @@ func TestCatchingUpOverASlowLine(t *testing.T) {
 	apptest.Backend(t, a.Addresses().NATS, "")
 	s := openStore(t, a.Addresses().NATS)
 	line := apptest.StartProxy(t, a.Addresses().Public)
-	line.Slow(rate)
+	line.Slow(rate, 0)
 
 	e := apptest.Follow(t, a.Addresses().Public, "1").Started()
 	e.Close()
@@ -66,7 +66,7 @@ func TestLargerThanTheQueue(t *testing.T) {
 	apptest.Backend(t, a.Addresses().NATS, "")
 	s := openStore(t, a.Addresses().NATS)
 	line := apptest.StartProxy(t, a.Addresses().Public)
-	line.Slow(2 << 20)
+	line.Slow(2<<20, 0)
 	large := func(n int) string { return fmt.Sprint(n, strings.Repeat("x", 200<<10)) }
 
 	for _, public := range []string{a.Addresses().Public, line.Addr()} {
@@ -99,7 +99,7 @@ func TestOvertakenByTheRetention(t *testing.T) {
 	apptest.Backend(t, a.Addresses().NATS, "")
 	s := openStore(t, a.Addresses().NATS)
 	line := apptest.StartProxy(t, a.Addresses().Public)
-	line.Slow(256 << 10)
+	line.Slow(256<<10, 0)
 	e := apptest.Follow(t, a.Addresses().Public, "1").Started()
 	e.Close()
 	var all []string
@@ -113,7 +113,7 @@ func TestOvertakenByTheRetention(t *testing.T) {
 	s.put("notification.1", "new")
 	apptest.MetricBecomes(t, a, "belfry_catching_up", 1)
 	apptest.MetricBecomes(t, a, `belfry_resets_total{reason="expired"}`, 1)
-	line.Slow(0)
+	line.Slow(0, 0)
 	for i := 1; ; i++ {
 		b := slow.News()
 		if b.Event == "reset" {
