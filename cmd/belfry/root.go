@@ -56,7 +56,7 @@ func run(args []string) int {
 		},
 	}
 	root.SetArgs(args)
-	root.AddCommand(serveCommand(), demoCommand(), publishCommand(), listenCommand(), benchCommand(), subjectCommand(), epochCommand(), checkCommand(), versionCommand())
+	root.AddCommand(serveCommand(), demoCommand(), publishCommand(), listenCommand(), benchCommand(), verifyCommand(), subjectCommand(), epochCommand(), checkCommand(), versionCommand())
 	cmd, err := root.ExecuteC()
 	switch {
 	case err == nil:

@@ -80,7 +80,7 @@ type Change struct {
 	Stream   position.Stream
 	What     Alteration
 	From, To time.Duration
-	First    uint64 // Purged: the first sequence that is kept
+	First    uint64 // the first sequence that is kept; Restored: that the copy had
 	Last     uint64 // Restored: the last one that the copy had
 	Of       int    // Restored: the era that the copy was made in
 }
@@ -146,7 +146,7 @@ const (
 type History struct {
 	Publications []*Publication
 	Changes      []Change // in order of time
-	NATSAway     []Span   // when gateways could not reach NATS, or not all of it
+	Away         []Span   // when gateways could not reach NATS, or not all of it
 	Notes        []Note   // in order of time
 	Clients      []*Client
 }
@@ -161,11 +161,11 @@ type Verdict struct {
 	// Resets by reason, each with a true one unless it is among the violations.
 	Resets map[string]int
 	// Again counts what came twice inside the documented window to clients
-	// without positions; AgainNATS, of these, what did only because the cursor
-	// could not be written while NATS was away.
-	Again, AgainNATS int
+	// without positions; AgainAway, of these, what did because nothing could be
+	// confirmed or written while something was away.
+	Again, AgainAway int
 	// Longest is the longest time before a break from which something came again,
-	// NATS away not counted.
+	// while nothing was away.
 	Longest time.Duration
 	// PassedOver counts what was purged while a client was being sent just that.
 	PassedOver int

@@ -324,7 +324,7 @@ func TestWithoutPositions(t *testing.T) {
 		}},
 		"again, after long, NATS was away": {tell: func(s *story) {
 			s.tabGot(1, 2)
-			s.NATSAway = []Span{{s.clock, s.clock + time.Minute}}
+			s.Away = []Span{{s.clock, s.clock + time.Minute}}
 			s.tick(time.Minute)
 			s.connect(s.tab, position.Position{})
 			s.tabGot(2, 3)

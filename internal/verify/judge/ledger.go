@@ -115,7 +115,7 @@ func (l *ledger) in(p *Publication, era int) bool {
 		return false
 	}
 	c, ok := l.began(p.stream(), era)
-	return ok && c.What == Restored && p.Seq <= c.Last && l.in(p, c.Of)
+	return ok && c.What == Restored && p.Seq >= c.First && p.Seq <= c.Last && l.in(p, c.Of)
 }
 
 // purge is the change that took a sequence out of an era.

@@ -134,7 +134,7 @@ func (u *user) again(c *Client) {
 				u.verdict.Longest = max(u.verdict.Longest, age)
 			case age-away <= Window:
 				u.verdict.Again++
-				u.verdict.AgainNATS++
+				u.verdict.AgainAway++
 			default:
 				u.violate(Duplicated, c, second.conn, second.at, p.Channel, p.Seq,
 					fmt.Sprintf("%s came again, and had come %.3fs before its connection broke at %.3fs", p.ID, age.Seconds(), first.conn.Closed.Seconds()))
@@ -143,9 +143,9 @@ func (u *user) again(c *Client) {
 	}
 }
 
-// away is for how long, between two times, NATS was not all there.
+// away is for how long, between two times, something was away.
 func (u *user) away(from, to time.Duration) (sum time.Duration) {
-	for _, s := range u.NATSAway {
+	for _, s := range u.Away {
 		if begin, end := max(from, s.From), min(to, s.To); end > begin {
 			sum += end - begin
 		}
