@@ -59,6 +59,9 @@ func messageChannel(ctx context.Context, c *client, to target, conn *judge.Conn)
 			}
 			return err.Error()
 		}
+		if bytes.HasPrefix(data, []byte(`{"success":false`)) { // the dialect's way to say why it ends
+			return "the gateway says " + string(data)
+		}
 		c.event(conn, judge.Event{What: judge.Got, ID: idOf(data), Channel: c.history.Channels[0]})
 		c.nap(ctx, &plan, begun)
 	}
