@@ -168,7 +168,7 @@ func (s *system) well(ctx context.Context) error {
 	if s.cluster == nil {
 		return nil
 	}
-	for _, name := range []string{s.names.Notifications(), s.names.Channels()} {
+	for _, name := range []string{s.names.Notifications(), s.names.Channels(), "KV_" + s.names.Cursors()} {
 		if err := s.cluster.WaitCurrent(ctx, name); err != nil {
 			return err
 		}
