@@ -38,6 +38,7 @@ type client struct {
 	device   string
 	dialect  dialect
 	life     time.Duration // about how long a connection is kept
+	patient  bool          // it comes back when it is known that it had broken off
 	settling *atomic.Bool  // nothing is broken off any more
 	history  *judge.Client
 
@@ -59,8 +60,8 @@ func (c *client) run(ctx context.Context) {
 		conn := &judge.Conn{Gateway: to.name, Opened: c.rec.now(), Brought: c.bring()}
 		how := c.dialect(ctx, c, to, conn)
 		conn.Closed, conn.How = c.rec.now(), how
+		c.history.Conns = append(c.history.Conns, conn)
 		if len(conn.Events) > 0 {
-			c.history.Conns = append(c.history.Conns, conn)
 			c.rec.count("connections")
 		} else {
 			c.rec.count("connections that came to nothing")
@@ -84,6 +85,9 @@ func (c *client) pause(ctx context.Context) {
 	wait := time.Duration(c.rng.Int64N(int64(400 * time.Millisecond)))
 	if c.rng.IntN(10) == 0 {
 		wait = time.Duration(c.rng.Int64N(int64(5 * time.Second)))
+	}
+	if c.patient {
+		wait += judge.Known + 500*time.Millisecond
 	}
 	if c.settling.Load() {
 		wait = 100 * time.Millisecond

@@ -82,6 +82,7 @@ func (p *people) add(r *run, user string, d dialect, device string) *judge.Clien
 		life: 4 * time.Second, settling: &r.settling, latest: map[string]string{},
 		history: &judge.Client{Name: fmt.Sprint(n), User: user, Channels: append([]string{"#" + user}, p.reads[user]...)},
 	}
+	c.patient = n%2 == 0
 	if n%7 == 0 {
 		c.life = 20 * time.Second
 	}

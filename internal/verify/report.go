@@ -25,6 +25,7 @@ type Report struct {
 	Resets       map[string]int     `json:"resets"` // by reason
 	Again        int                `json:"again"`
 	AgainAway    int                `json:"again_away"`
+	AgainLate    int                `json:"again_late"`
 	Longest      float64            `json:"again_longest"`
 	PassedOver   int                `json:"passed_over"`
 	Stale        int                `json:"stale"`
@@ -45,7 +46,7 @@ func newReport(r *run, h *judge.History, v *judge.Verdict) *Report {
 	p := &Report{
 		Topology: r.Topology, Seed: r.Seed, Took: r.rec.now().Seconds(), Users: len(r.people.users), Clients: len(h.Clients),
 		Published: len(h.Publications), Delivered: v.Delivered, Counts: r.rec.counts, Resets: v.Resets,
-		Again: v.Again, AgainAway: v.AgainAway, Longest: v.Longest.Seconds(), PassedOver: v.PassedOver, Stale: v.Stale,
+		Again: v.Again, AgainAway: v.AgainAway, AgainLate: v.AgainLate, Longest: v.Longest.Seconds(), PassedOver: v.PassedOver, Stale: v.Stale,
 		Recoveries: append(r.rec.recoveries, deliveries(h, r.rec.leaders)...), Violations: v.Violations, Wrong: map[judge.Kind]int{},
 	}
 	p.Connections = p.Counts["connections"]
@@ -112,7 +113,7 @@ func (p *Report) Write(w io.Writer) {
 	for _, reason := range keys(p.Resets) {
 		f("  %-48s %d", "reset: "+reason, p.Resets[reason])
 	}
-	f("without positions, came again as documented: %d, at most %.1fs before the break; %d more while something was away", p.Again-p.AgainAway, p.Longest, p.AgainAway)
+	f("without positions, came again as documented: %d, at most %.1fs before the break; %d more while something was away, and %d from where a connection broke off that was followed at once", p.Again-p.AgainAway, p.Longest, p.AgainAway, p.AgainLate)
 	if p.PassedOver > 0 {
 		f("purged while a client was being sent just that: %d", p.PassedOver)
 	}

@@ -164,6 +164,9 @@ type Verdict struct {
 	// without positions; AgainAway, of these, what did because nothing could be
 	// confirmed or written while something was away.
 	Again, AgainAway int
+	// AgainLate counts what came again from where a connection had broken off
+	// whose client was back before the gateway knew, or had written, that it had.
+	AgainLate int
 	// Longest is the longest time before a break from which something came again,
 	// while nothing was away.
 	Longest time.Duration
@@ -203,6 +206,11 @@ const (
 	// Seen is how long it may take until gateways have seen what was done to a
 	// stream: they look every 10 s; the rest is for looking.
 	Seen = 13 * time.Second
+	// Known is how long it may take, while all is well, until it is known and
+	// written that a connection broke off, and TicketLife for how long the place
+	// where it did is kept.
+	Known      = 2 * time.Second
+	TicketLife = 5 * time.Minute
 	// each bounds the violations of a kind that are told one by one.
 	each = 20
 )

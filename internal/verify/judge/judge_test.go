@@ -53,9 +53,16 @@ func place(epoch string, n, c uint64) position.Position {
 
 func (s *story) connect(c *Client, brought position.Position) {
 	if n := len(c.Conns); n > 0 {
-		c.Conns[n-1].Closed, c.Conns[n-1].How = s.tick(time.Millisecond), "cut"
+		s.end(c)
 	}
 	c.Conns = append(c.Conns, &Conn{Gateway: "1", Opened: s.tick(time.Millisecond), Brought: brought})
+}
+
+// end ends a client's connection, if it has not ended.
+func (s *story) end(c *Client) {
+	if conn := c.Conns[len(c.Conns)-1]; conn.Closed == 0 {
+		conn.Closed, conn.How = s.tick(time.Millisecond), "cut"
+	}
 }
 
 func (s *story) event(c *Client, e Event) {
@@ -316,6 +323,16 @@ func TestWithoutPositions(t *testing.T) {
 	}{
 		"all is right": {tell: func(s *story) { s.tabGot(1, 2); s.connect(s.tab, position.Position{}); s.tabGot(3) }},
 		"some again":   {tell: func(s *story) { s.tabGot(1, 2); s.connect(s.tab, position.Position{}); s.tabGot(2, 3) }},
+		"again, after long, by one who took the time to come back": {wants: []Kind{Duplicated}, tell: func(s *story) {
+			s.tabGot(1)
+			s.end(s.tab)
+			s.tick(time.Minute)
+			s.connect(s.tab, position.Position{})
+			s.tabGot(2)
+			s.tick(time.Minute)
+			s.connect(s.tab, position.Position{})
+			s.tabGot(2, 3)
+		}},
 		"again, after long": {wants: []Kind{Duplicated}, tell: func(s *story) {
 			s.tabGot(1, 2)
 			s.tick(time.Minute)
@@ -328,6 +345,26 @@ func TestWithoutPositions(t *testing.T) {
 			s.tick(time.Minute)
 			s.connect(s.tab, position.Position{})
 			s.tabGot(2, 3)
+		}},
+		"again, from where an earlier connection broke": {tell: func(s *story) {
+			s.tabGot(1)
+			s.connect(s.tab, position.Position{}) // at once
+			s.tabGot(2)
+			s.tick(time.Minute)
+			s.connect(s.tab, position.Position{})
+			s.tabGot(2, 3)
+		}},
+		"again and again from there": {wants: []Kind{Duplicated}, tell: func(s *story) {
+			s.tabGot(1)
+			s.connect(s.tab, position.Position{})
+			s.tabGot(2)
+			for range 3 {
+				s.tick(time.Minute)
+				s.end(s.tab)
+				s.tick(time.Minute)
+				s.connect(s.tab, position.Position{})
+				s.tabGot(2, 3)
+			}
 		}},
 		"lost":                   {wants: []Kind{Lost}, tell: func(s *story) { s.tabGot(1, 2) }},
 		"lost between":           {wants: []Kind{Lost}, tell: func(s *story) { s.tabGot(1); s.connect(s.tab, position.Position{}); s.tabGot(3) }},

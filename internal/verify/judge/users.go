@@ -118,29 +118,60 @@ func (u *user) lost() {
 // again judges what came on more than one connection of a client that shares
 // its cursor with nobody.
 func (u *user) again(c *Client) {
+	var twice []*Publication
 	for p, all := range u.got {
 		slices.SortStableFunc(all, func(a, b receipt) int { return cmp.Compare(a.at, b.at) })
+		if len(all) > 1 {
+			twice = append(twice, p)
+		}
+	}
+	slices.SortFunc(twice, func(a, b *Publication) int { return cmp.Or(cmp.Compare(a.Sent, b.Sent), cmp.Compare(a.ID, b.ID)) })
+	tickets := map[*Conn]*Conn{}
+	for _, p := range twice {
+		all := u.got[p]
 		for i := 1; i < len(all); i++ {
-			first, second := all[i-1], all[i]
-			if first.conn == second.conn {
-				continue // judged with the connection
-			}
-			age := first.conn.Closed - first.at
-			away := u.away(first.at, first.conn.Closed+time.Second)
-			switch {
-			case u.ledger.restless(position.Of(p.Channel), first.at, second.at):
-			case age <= Window:
-				u.verdict.Again++
-				u.verdict.Longest = max(u.verdict.Longest, age)
-			case age-away <= Window:
-				u.verdict.Again++
-				u.verdict.AgainAway++
-			default:
-				u.violate(Duplicated, c, second.conn, second.at, p.Channel, p.Seq,
-					fmt.Sprintf("%s came again, and had come %.3fs before its connection broke at %.3fs", p.ID, age.Seconds(), first.conn.Closed.Seconds()))
+			if all[i-1].conn != all[i].conn { // else judged with the connection
+				u.twice(c, p, all[i-1], all[i], tickets)
 			}
 		}
 	}
+}
+
+func (u *user) twice(c *Client, p *Publication, first, second receipt, tickets map[*Conn]*Conn) {
+	age := first.conn.Closed - first.at
+	away := u.away(first.at, first.conn.Closed+time.Second)
+	switch {
+	case u.ledger.restless(position.Of(p.Channel), first.at, second.at):
+	case age <= Window:
+		u.verdict.Again++
+		u.verdict.Longest = max(u.verdict.Longest, age)
+	case age-away <= Window:
+		u.verdict.Again++
+		u.verdict.AgainAway++
+	case u.late(c, first.conn, second.conn, tickets):
+		u.verdict.AgainLate++
+	default:
+		u.violate(Duplicated, c, second.conn, second.at, p.Channel, p.Seq,
+			fmt.Sprintf("%s came again, and had come %.3fs before its connection broke at %.3fs", p.ID, age.Seconds(), first.conn.Closed.Seconds()))
+	}
+}
+
+// late tells whether second can have begun where a connection before first
+// broke off: one whose client was back before that was known, and left a ticket
+// that nobody had taken. A ticket is taken once.
+func (u *user) late(c *Client, first, second *Conn, tickets map[*Conn]*Conn) bool {
+	for i, broken := range c.Conns[:len(c.Conns)-1] {
+		next := c.Conns[i+1]
+		if next.Opened > first.Opened {
+			return false
+		}
+		unknown := next.Opened-broken.Closed < Known || u.away(broken.Closed-Known, next.Opened) > 0
+		if by := tickets[broken]; unknown && (by == nil || by == second) && second.Opened-broken.Closed <= TicketLife+Seen {
+			tickets[broken] = second
+			return true
+		}
+	}
+	return false
 }
 
 // away is for how long, between two times, something was away.
