@@ -4,7 +4,7 @@
 //
 // Goroutines: one for each port's acceptor, one for the HTTP server behind the
 // public one's door, one that makes the gateway ready
-// and ends with that; all else belongs to the rooms.
+// and then looks after what it needs of NATS; all else belongs to the rooms.
 package app
 
 import (
@@ -106,7 +106,9 @@ func (a *App) start(ctx context.Context) error {
 	a.background.Add(1)
 	go func() {
 		defer a.background.Done()
-		a.becomeReady(inside, r)
+		if a.becomeReady(inside, r) && r.durable {
+			newKeeper(a, r).run(inside)
+		}
 	}()
 	return nil
 }

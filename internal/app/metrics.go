@@ -48,6 +48,7 @@ func (a *App) snapshot() ops.Snapshot {
 		since, away := r.bus.Away()
 		state, _ := a.ready.state(since, away)
 		s.NATSConnected, s.Ready = !away, state == ops.Ready
+		s.Missing, s.NotStoring = state == ops.StreamMissing, state == ops.NotStoring
 	}
 	for outcome, n := range asked {
 		s.Authentications[auth.Outcome(outcome).String()] = n

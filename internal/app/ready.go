@@ -33,6 +33,14 @@ type readiness struct {
 	mu    sync.Mutex // guards the following
 	phase phase
 	why   string // a sentence: what is waited for, what is wrong
+	harm  harm   // while running
+}
+
+// harm is what a running gateway finds to be wrong with what it needs of NATS;
+// the zero value is nothing.
+type harm struct {
+	state ops.State
+	why   string // a sentence that says what to do
 }
 
 func newReadiness() *readiness {
@@ -55,6 +63,13 @@ func (r *readiness) set(to phase, why string) {
 	r.phase, r.why = to, why
 }
 
+// suffer sets what is wrong.
+func (r *readiness) suffer(h harm) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.harm = h
+}
+
 // state is the word and the sentence for /readyz, given since when NATS is away.
 func (r *readiness) state(since time.Time, away bool) (ops.State, string) {
 	r.mu.Lock()
@@ -67,6 +82,9 @@ func (r *readiness) state(since time.Time, away bool) (ops.State, string) {
 	case running:
 		if gone := time.Since(since); away && gone >= time.Duration(r.grace.Load()) {
 			return ops.NATSAway, "NATS has been away for " + gone.Round(time.Second).String()
+		}
+		if r.harm.state != "" {
+			return r.harm.state, r.harm.why
 		}
 		return ops.Ready, ""
 	}

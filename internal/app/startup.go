@@ -17,8 +17,8 @@ const (
 )
 
 // becomeReady does what readiness needs, again and again until it succeeds,
-// until it finds that it never will, or until ctx ends.
-func (a *App) becomeReady(ctx context.Context, r *rooms) {
+// until it finds that it never will, or until ctx ends. It returns whether it did.
+func (a *App) becomeReady(ctx context.Context, r *rooms) bool {
 	back := make(chan struct{}, 1)
 	r.bus.OnReconnect(func() {
 		select {
@@ -30,12 +30,12 @@ func (a *App) becomeReady(ctx context.Context, r *rooms) {
 	for wait := firstRetry; ; wait = min(2*wait, lastRetry) {
 		err := a.tryReady(ctx, r)
 		if err == nil || ctx.Err() != nil {
-			return
+			return err == nil
 		}
 		if errors.Is(err, bus.ErrMisconfigured) {
 			a.ready.set(doomed, err.Error())
 			a.errs <- err
-			return
+			return false
 		}
 		a.ready.set(starting, err.Error())
 		if text := err.Error(); text != logged {
@@ -44,7 +44,7 @@ func (a *App) becomeReady(ctx context.Context, r *rooms) {
 		}
 		select {
 		case <-ctx.Done():
-			return
+			return false
 		case <-back:
 			wait = firstRetry
 		case <-time.After(wait):

@@ -27,7 +27,7 @@ const (
 
 // connectInside connects to the embedded server without a socket.
 func (b *Bus) connectInside() error {
-	opts := append(b.options(), nats.InProcessServer(b.server.ns))
+	opts := append(b.options(), nats.InProcessServer(b.server))
 	if b.o.NATS.User != "" {
 		opts = append(opts, nats.UserInfo(b.o.NATS.User, b.o.NATS.Password))
 	}

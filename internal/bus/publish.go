@@ -86,13 +86,18 @@ func (b *Bus) lasting(err error) bool {
 	return errors.Is(err, nats.ErrMaxPayload) || errors.Is(err, nats.ErrBadSubject) || errors.Is(err, jetstream.ErrInvalidJSAck)
 }
 
-// publishError puts the library's words for the two usual cases into ours.
+// publishError puts the library's words for the usual cases into ours.
 func (b *Bus) publishError(err error) error {
 	switch {
 	case errors.Is(err, jetstream.ErrNoStreamResponse):
 		return fmt.Errorf("%w: no stream captures the subject (durable: false?), or its leader is away", ErrUnavailable)
 	case errors.Is(err, nats.ErrReconnectBufExceeded), !b.nc.IsConnected():
 		return fmt.Errorf("%w: NATS at %s is away", ErrUnavailable, b.url)
+	case errors.Is(err, context.DeadlineExceeded):
+		if err := b.StoreError(); err != nil {
+			return err
+		}
+		return fmt.Errorf("%w: NATS is there and does not acknowledge: its store can't be written (a full disk? its log says so), or the stream's leader is away", ErrTimeout)
 	}
 	return err
 }

@@ -7,6 +7,7 @@ import (
 	"net"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"syscall"
 	"time"
 
@@ -35,9 +36,12 @@ const (
 
 // embedded is the NATS server inside this process, and the lock on its store.
 type embedded struct {
-	ns     *server.Server
-	log    *serverLog
+	o      config.Options
+	log    *slog.Logger
 	unlock func()
+
+	mu sync.Mutex // guards the following
+	ns *server.Server
 }
 
 // startServer starts a server and returns when it takes connections.
@@ -50,22 +54,46 @@ func startServer(o config.Options, log *slog.Logger) (*embedded, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &embedded{log: &serverLog{log: log.With("server", "nats")}, unlock: unlock}
-	if e.ns, err = server.NewServer(opts); err != nil {
+	e := &embedded{o: o, log: log, unlock: unlock}
+	if err := e.open(opts); err != nil {
 		unlock()
-		return nil, fmt.Errorf("%w: embedded NATS: %w", ErrMisconfigured, err)
-	}
-	e.ns.SetLogger(e.log, false, false)
-	if err := e.start(o, log); err != nil {
-		e.stop()
 		return nil, err
 	}
 	if o.NATS.User == "" {
 		log.Warn("embedded NATS asks for no password: every process that reaches it may publish, delete the streams and answer authentication; nats.user and nats.password close it",
-			"nats", e.ns.ClientURL())
+			"nats", e.server().ClientURL())
 	}
 	return e, nil
 }
+
+// open starts a server on the store, which no other one has open.
+func (e *embedded) open(opts *server.Options) error {
+	host, log := opts.Host, &serverLog{log: e.log.With("server", "nats")}
+	ns, err := server.NewServer(opts)
+	if err != nil {
+		return fmt.Errorf("%w: embedded NATS: %w", ErrMisconfigured, err)
+	}
+	ns.SetLogger(log, false, false)
+	if err := e.start(ns, log); err != nil {
+		closeServer(ns)
+		return err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.ns = ns
+	// Who is connected must find the next one where this one was.
+	e.o.NATS.Listen = net.JoinHostPort(host, strconv.Itoa(ns.Addr().(*net.TCPAddr).Port))
+	return nil
+}
+
+func (e *embedded) server() *server.Server {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.ns
+}
+
+// InProcessConn is a connection to the server that there is now.
+func (e *embedded) InProcessConn() (net.Conn, error) { return e.server().InProcessConn() }
 
 func serverOptions(o config.Options) (*server.Options, error) {
 	host, port, err := splitListen(o.NATS.Listen)
@@ -119,28 +147,28 @@ func splitListen(listen string) (host string, port int, err error) {
 
 // start waits for the server's own Start, which recovers the store, and then
 // asks it: it has no error to return.
-func (e *embedded) start(o config.Options, log *slog.Logger) error {
+func (e *embedded) start(ns *server.Server, log *serverLog) error {
 	started := make(chan struct{})
 	go func() {
 		defer close(started)
-		e.ns.Start()
+		ns.Start()
 	}()
-	if err := e.recovered(started, log); err != nil {
+	if err := e.recovered(started); err != nil {
 		return err
 	}
-	if err := e.log.failed(); err != nil {
-		return e.explain(err, o)
+	if err := log.failed(); err != nil {
+		return explain(err, e.o)
 	}
-	if !e.ns.ReadyForConnections(readyWithin) {
+	if !ns.ReadyForConnections(readyWithin) {
 		return fmt.Errorf("embedded NATS takes no connections %v after its start", readyWithin)
 	}
-	if o.Durable && !e.ns.JetStreamEnabled() {
+	if e.o.Durable && !ns.JetStreamEnabled() {
 		return fmt.Errorf("embedded NATS started without JetStream: the log has the reason")
 	}
 	return nil
 }
 
-func (e *embedded) recovered(started <-chan struct{}, log *slog.Logger) error {
+func (e *embedded) recovered(started <-chan struct{}) error {
 	began, say := time.Now(), time.NewTicker(5*time.Second)
 	defer say.Stop()
 	for {
@@ -152,12 +180,12 @@ func (e *embedded) recovered(started <-chan struct{}, log *slog.Logger) error {
 			if took > recoverWithin {
 				return fmt.Errorf("embedded NATS has not recovered its store in %v", recoverWithin)
 			}
-			log.Info("embedded NATS is still recovering its store, as after a crash", "for", took)
+			e.log.Info("embedded NATS is still recovering its store, as after a crash", "for", took)
 		}
 	}
 }
 
-func (e *embedded) explain(err error, o config.Options) error {
+func explain(err error, o config.Options) error {
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return fmt.Errorf("%w: nats.listen: %s is taken (another NATS or Belfry?): stop what listens there, give nats.listen another address (port 0 takes a free one), or use the NATS that is there with nats.url: %w",
 			ErrMisconfigured, o.NATS.Listen, errors.Unwrap(err))
@@ -171,7 +199,7 @@ func (e *embedded) explain(err error, o config.Options) error {
 
 // url is where another process on this machine reaches the server.
 func (e *embedded) url() string {
-	addr := e.ns.Addr().(*net.TCPAddr)
+	addr := e.server().Addr().(*net.TCPAddr)
 	host := addr.IP.String()
 	if addr.IP.IsUnspecified() {
 		host = "127.0.0.1"
@@ -181,7 +209,11 @@ func (e *embedded) url() string {
 
 // stop closes the store cleanly, so that the next start need not scan it.
 func (e *embedded) stop() {
-	e.ns.Shutdown()
-	e.ns.WaitForShutdown()
+	closeServer(e.server())
 	e.unlock()
+}
+
+func closeServer(ns *server.Server) {
+	ns.Shutdown()
+	ns.WaitForShutdown()
 }

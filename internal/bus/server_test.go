@@ -37,7 +37,7 @@ func TestStoreIsBounded(t *testing.T) {
 	o := inside(t)
 	o.NATS.MaxStore = 3 << 30
 	b := start(t, o)
-	js := b.server.ns.JetStreamConfig()
+	js := b.server.server().JetStreamConfig()
 	if js.MaxStore != 3<<30 || js.MaxMemory != maxMemory {
 		t.Errorf("store %d, memory %d", js.MaxStore, js.MaxMemory)
 	}
@@ -58,7 +58,7 @@ func TestStoreIsBounded(t *testing.T) {
 func TestSyncAlways(t *testing.T) {
 	o := inside(t)
 	o.NATS.SyncInterval = config.SyncAlways
-	if js := start(t, o).server.ns.JetStreamConfig(); !js.SyncAlways {
+	if js := start(t, o).server.server().JetStreamConfig(); !js.SyncAlways {
 		t.Error("each ack should wait for the disk")
 	}
 }
@@ -77,7 +77,7 @@ func TestLiveOnlyNeedsNoStore(t *testing.T) {
 	o := inside(t)
 	o.Durable = false
 	b := start(t, o)
-	if b.server.ns.JetStreamEnabled() {
+	if b.server.server().JetStreamEnabled() {
 		t.Error("JetStream is on")
 	}
 	if err := b.EnsureStreams(within(t)); err != nil {

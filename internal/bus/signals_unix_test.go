@@ -27,7 +27,7 @@ func TestSignalsAreNotTheServers(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if !b.server.ns.Running() {
+	if !b.server.server().Running() {
 		t.Error("the server has stopped")
 	}
 }

@@ -75,6 +75,7 @@ type Journal struct {
 	sequencers []*sequencer
 	searches   line
 	replayMax  int
+	probe      prober
 	resets     map[hub.ResetReason]*atomic.Uint64 // told to clients that came; never changes
 
 	starting sync.Mutex // one Start at a time

@@ -12,10 +12,12 @@ type State string
 
 const (
 	Ready         State = "ready"
-	Starting      State = "starting"      // it has not been ready yet; the text says what it waits for
-	Draining      State = "draining"      // it was told to stop
-	NATSAway      State = "nats_away"     // it was ready, and NATS has been away for too long
-	Misconfigured State = "misconfigured" // something that waiting does not mend
+	Starting      State = "starting"       // it has not been ready yet; the text says what it waits for
+	Draining      State = "draining"       // it was told to stop
+	NATSAway      State = "nats_away"      // it was ready, and NATS has been away for too long
+	StreamMissing State = "stream_missing" // it was ready, and a stream that it needs is gone
+	NotStoring    State = "not_storing"    // it was ready, and NATS can't write what is published
+	Misconfigured State = "misconfigured"  // something that waiting does not mend
 )
 
 // Health is the answer of the internal port's /healthz and /readyz, and what

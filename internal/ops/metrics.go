@@ -61,6 +61,8 @@ var (
 	refusals = desc("refusals_total", "Handshakes and sockets that were refused.", "reason")
 
 	natsConnected = desc("nats_connected", "1 while connected to NATS, else 0.")
+	streamMissing = desc("stream_missing", "1 while a stream that the gateway needs is gone, else 0.")
+	notStoring    = desc("not_storing", "1 while NATS can't write what is published, else 0.")
 	durable       = desc("durable", "1 where publications are kept in streams, 0 where the gateway is live only.")
 	ready         = desc("ready", "1 while /readyz says ready, else 0.")
 	buildInfo     = desc("build_info", "1; its labels say what is running.", "version", "revision", "go")
@@ -73,7 +75,7 @@ var all = []*prometheus.Desc{
 	catchingUp, replayed, resets, deepWaiting,
 	streamWatermark, handover, streamLag, streamOldest, streamResets, ringEntries, ringBytes,
 	cursorsDirty, cursorLag, cursorWrites, cursorFailures, ticketsTaken,
-	closes, refusals, natsConnected, durable, ready, buildInfo,
+	closes, refusals, natsConnected, streamMissing, notStoring, durable, ready, buildInfo,
 }
 
 // handshakes are the reasons that only a handshake is refused for, so that no
@@ -125,6 +127,8 @@ func (c collector) Collect(to chan<- prometheus.Metric) {
 	})
 
 	out.gauge(natsConnected, flag(s.NATSConnected))
+	out.gauge(streamMissing, flag(s.Missing))
+	out.gauge(notStoring, flag(s.NotStoring))
 	out.gauge(durable, flag(s.Durable))
 	out.gauge(ready, flag(s.Ready))
 	out.gauge(buildInfo, 1, c.build.Version, c.build.Revision, c.build.Go)

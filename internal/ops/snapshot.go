@@ -47,6 +47,8 @@ type Snapshot struct {
 	Refusals [reason.Count]uint64 // handshakes that never became one
 
 	NATSConnected bool
+	Missing       bool // a stream is gone
+	NotStoring    bool // NATS can't write what is published
 	Durable       bool
 	Ready         bool
 }

@@ -15,6 +15,7 @@ import (
 
 	"belfry/internal/app"
 	"belfry/internal/app/apptest"
+	"belfry/internal/verify/nodes/nodestest"
 )
 
 // belfry builds the gateway once for all tests that kill it. Its own race
@@ -39,7 +40,7 @@ func TestMain(m *testing.M) {
 		}
 		defer os.RemoveAll(dir)
 		binaries = dir
-		return m.Run()
+		return nodestest.Main(m)
 	}()
 	os.Exit(code)
 }

@@ -123,15 +123,15 @@ func (n *node) terminate(ctx context.Context) error {
 	}
 }
 
-// limit bounds how long the process may make a file, in bytes.
-func (n *node) limit(bytes uint64) error {
+// withPid does something to the process, which must be there.
+func (n *node) withPid(f func(pid int) error) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if !n.alive() {
-		return fmt.Errorf("limit the files of NATS node %s: it does not run", n.name)
+		return fmt.Errorf("NATS node %s does not run", n.name)
 	}
-	if err := limitFiles(n.cmd.Process.Pid, bytes); err != nil {
-		return fmt.Errorf("limit the files of NATS node %s: %w", n.name, err)
+	if err := f(n.cmd.Process.Pid); err != nil {
+		return fmt.Errorf("NATS node %s: %w", n.name, err)
 	}
 	return nil
 }

@@ -17,6 +17,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"belfry/internal/verify/disk"
 )
 
 // Options say what to start.
@@ -146,11 +148,11 @@ func (c *Cluster) Continue(i int) error { return c.nodes[i].resume() }
 // FillDisk has every write of node i on a file fail from now on (EFBIG), as on a
 // full disk, while its process runs; its log goes on. It needs Linux. A cluster's
 // node takes a disk that is full (ENOSPC) in another way: it shuts JetStream down.
-func (c *Cluster) FillDisk(i int) error { return c.nodes[i].limit(0) }
+func (c *Cluster) FillDisk(i int) error { return c.nodes[i].withPid(disk.Fill) }
 
 // FreeDisk ends what FillDisk began. What the server makes of it is its own
 // affair: it may refuse writes until it is started again.
-func (c *Cluster) FreeDisk(i int) error { return c.nodes[i].limit(unlimited) }
+func (c *Cluster) FreeDisk(i int) error { return c.nodes[i].withPid(disk.Free) }
 
 // Restart starts node i again, at the same address and with what it has
 // stored. Where it still runs it is told to end first. It returns when the node

@@ -171,6 +171,26 @@ func TestAClusterLosesItsLeader(t *testing.T) {
 	c.has()
 }
 
+// The others go on where the disk of one is full, and it comes back when it is
+// started again.
+func TestAClustersLeaderRunsOutOfDisk(t *testing.T) {
+	n := nodestest.Start(t, nodes.Options{Count: 3})
+	c := connect(t, 3, n.URLs()...)
+	c.put()
+	must(t, n.WaitCurrent(patience(t), stream))
+	leader, err := n.WaitLeader(patience(t), stream)
+	must(t, err)
+	must(t, n.FillDisk(leader))
+	for range 10 {
+		c.put()
+	}
+	must(t, n.FreeDisk(leader))
+	must(t, n.Restart(patience(t), leader))
+	c.put()
+	must(t, n.WaitCurrent(patience(t), stream))
+	c.has()
+}
+
 // A client knows no address but that of the line it was given.
 func TestClientsStayOnTheirLines(t *testing.T) {
 	n := nodestest.Start(t, nodes.Options{Count: 3})
