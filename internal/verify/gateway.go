@@ -14,8 +14,8 @@ import (
 	"syscall"
 	"time"
 
+	"belfry/internal/verify/disk"
 	"belfry/internal/verify/line"
-	"belfry/internal/verify/nodes"
 )
 
 // A gateway is a `belfry serve` of ours, or none for now, the line that clients
@@ -104,11 +104,14 @@ func (g *gateway) signal(s os.Signal) error {
 	return nil
 }
 
-// limit bounds its files, in bytes.
-func (g *gateway) limit(bytes uint64) error {
+// fillDisk has all it writes on files fail; free ends that.
+func (g *gateway) fillDisk() error { return g.disk(disk.Fill) }
+func (g *gateway) freeDisk() error { return g.disk(disk.Free) }
+
+func (g *gateway) disk(do func(pid int) error) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return nodes.LimitFiles(g.cmd.Process.Pid, bytes)
+	return do(g.cmd.Process.Pid)
 }
 
 // gone waits until its process has ended.

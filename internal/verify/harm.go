@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"belfry/internal/verify/line"
-	"belfry/internal/verify/nodes"
 )
 
 const (
@@ -79,11 +78,11 @@ func (s *system) harm(ctx context.Context, f fault) (undo func(context.Context) 
 		return func(context.Context) error { return g.signal(syscall.SIGCONT) }, g.signal(syscall.SIGSTOP)
 	}
 	return func(ctx context.Context) error {
-		if err := errors.Join(g.limit(nodes.Unlimited), g.kill()); err != nil {
+		if err := errors.Join(g.freeDisk(), g.kill()); err != nil {
 			return err
 		}
 		return restart(ctx)
-	}, g.limit(0)
+	}, g.fillDisk()
 }
 
 // restart starts a gateway and measures how long it takes until it is ready.
