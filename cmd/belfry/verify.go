@@ -88,6 +88,14 @@ func (c *verifying) run(cmd *cobra.Command) error {
 	if !cmd.Flags().Changed("seed") {
 		c.v.Seed = rand.Uint64() >> 32 // short enough to be typed
 	}
+	if c.topology != string(app.VerifyR1) && c.topology != string(app.VerifyR3) {
+		return flagMistake("topology", fmt.Sprintf("is %q", c.topology), "write r1 or r3, or name gateways of yours with --gateway")
+	}
+	for _, u := range c.v.Gateways {
+		if !strings.HasPrefix(u, "http://") && !strings.HasPrefix(u, "https://") {
+			return flagMistake("gateway", fmt.Sprintf("%q is no URL", u), "write http://host:port or https://host")
+		}
+	}
 	nats := ""
 	c.v.Topology = app.VerifyTopology(c.topology)
 	if len(c.v.Gateways) > 0 {

@@ -26,7 +26,7 @@ type record struct {
 }
 
 func newRecord(say func(string)) *record {
-	return &record{begun: time.Now(), say: say, newest: map[string]*judge.Publication{}, counts: map[string]int{}}
+	return &record{begun: time.Now(), say: say, newest: map[string]*judge.Publication{}, counts: map[string]int{}, recoveries: []Recovery{}}
 }
 
 // now is how long ago the run began.

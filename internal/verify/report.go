@@ -39,7 +39,7 @@ type Recovery struct {
 	What   string        `json:"what"`
 	After  string        `json:"after"`
 	Took   time.Duration `json:"took_ns"`
-	Stored int           `json:"stored"` // messages in the streams by then, of this run
+	Stored int           `json:"stored"` // messages published in this run by then
 }
 
 func newReport(r *run, h *judge.History, v *judge.Verdict) *Report {
@@ -47,7 +47,7 @@ func newReport(r *run, h *judge.History, v *judge.Verdict) *Report {
 		Topology: r.Topology, Seed: r.Seed, Took: r.rec.now().Seconds(), Users: len(r.people.users), Clients: len(h.Clients),
 		Published: len(h.Publications), Delivered: v.Delivered, Counts: r.rec.counts, Resets: v.Resets,
 		Again: v.Again, AgainAway: v.AgainAway, AgainLate: v.AgainLate, Longest: v.Longest.Seconds(), PassedOver: v.PassedOver, Stale: v.Stale,
-		Recoveries: append(r.rec.recoveries, deliveries(h, r.rec.leaders)...), Violations: v.Violations, Wrong: map[judge.Kind]int{},
+		Recoveries: append(r.rec.recoveries, deliveries(h, r.rec.leaders)...), Violations: append([]judge.Violation{}, v.Violations...), Wrong: map[judge.Kind]int{},
 	}
 	p.Connections = p.Counts["connections"]
 	delete(p.Counts, "connections")

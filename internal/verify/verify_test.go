@@ -85,7 +85,7 @@ func keeps(t *testing.T, o Options) *Report {
 	return r
 }
 
-const short = 12 * time.Second
+const short = 10 * time.Second
 
 func TestOneGateway(t *testing.T)    { keeps(t, options(t, R1, 2, short)) }
 func TestThreeGateways(t *testing.T) { keeps(t, options(t, R3, 4, short)) }

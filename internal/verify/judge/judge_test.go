@@ -412,6 +412,13 @@ func TestUnacknowledged(t *testing.T) {
 	wants(t, s.judge(), Duplicated)
 }
 
+// A client that never gets in has got nothing, be it owed something or not.
+func TestNeverIn(t *testing.T) {
+	s := newStory()
+	s.connect(s.with, position.Position{})
+	wants(t, s.judge(), Lost)
+}
+
 func TestTooMany(t *testing.T) {
 	s := newStory()
 	s.connect(s.with, position.Position{})

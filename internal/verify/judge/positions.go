@@ -185,7 +185,11 @@ func sorted(missed map[*Publication]gone) (list []*Publication) {
 
 // rest tells of what had not come when all was over.
 func (w *walk) rest() {
-	if len(w.client.Conns) == 0 || w.start.IsZero() {
+	if len(w.client.Conns) == 0 {
+		return
+	}
+	if w.start.IsZero() {
+		w.violate(Lost, w.client, w.conn, w.conn.Closed, list(w.client.Channels), 0, "the client never got as far as its first position")
 		return
 	}
 	end := w.conn.Closed
