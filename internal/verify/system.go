@@ -149,6 +149,7 @@ func connect(urls []string) (*nats.Conn, error) {
 	o.ReconnectBufSize = -1
 	o.PingInterval, o.MaxPingsOut = time.Second, 2
 	o.Name = "belfry verify"
+	o.AsyncErrorCB = func(*nats.Conn, *nats.Subscription, error) {} // our own faults; the default prints them
 	nc, err := o.Connect()
 	if err != nil {
 		return nil, fmt.Errorf("connect to NATS at %v: %w", urls, err)

@@ -153,7 +153,10 @@ func (r *run) run(ctx context.Context) (*Report, error) {
 	end()
 	clients.Wait()
 	r.system.leading.Wait()
-	return r.report(), errors.Join(failed, context.Cause(ctx))
+	if ctx.Err() != nil {
+		failed = errors.Join(failed, errors.New("interrupted"))
+	}
+	return r.report(), failed
 }
 
 // faults does one turn after another, until time is over.
