@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -145,6 +146,10 @@ func (k *keeper) streams(ctx context.Context) (found harm, ok bool) {
 	manage := k.a.options.Load().Stream.Manage
 	if manage == "never" {
 		return harm{ops.StreamMissing, fmt.Sprintf("deleted: %s, and stream.manage is never: make it anew as it was, or restart the gateway with stream.manage: create", names)}, true
+	}
+	if slices.ContainsFunc(missing, k.r.bus.Restoring) {
+		k.gone = time.Now()
+		return harm{ops.StreamMissing, fmt.Sprintf("deleted: %s: a copy is being restored", names)}, true
 	}
 	if time.Since(k.gone) < remakeAfter {
 		return harm{ops.StreamMissing, fmt.Sprintf("deleted: %s: it is made anew within seconds (stream.manage: %s)", names, manage)}, true

@@ -53,6 +53,7 @@ type Bus struct {
 	requests requests
 	link     link
 	streams  streams
+	restores restores
 
 	closing sync.Once
 	closed  chan struct{} // closed when the connection is closed for good
@@ -68,6 +69,7 @@ func Start(o config.Options, log *slog.Logger) (*Bus, error) {
 		if err := b.connectTo(o.NATS.URL, nats.RetryOnFailedConnect(true)); err != nil {
 			return nil, err
 		}
+		b.watchRestores()
 		return b, nil
 	}
 	server, err := startServer(o, log)
@@ -79,6 +81,7 @@ func Start(o config.Options, log *slog.Logger) (*Bus, error) {
 		server.stop()
 		return nil, err
 	}
+	b.watchRestores()
 	return b, nil
 }
 

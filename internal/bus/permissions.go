@@ -98,6 +98,7 @@ func GatewayPermissions(o config.Options) []Permission {
 	l.questions(n)
 	if o.Durable {
 		l.streams(o, n)
+		l.advisories(o)
 		l.publications(n, "what the server API and `belfry publish` store, which wait for the stream's ack")
 	}
 	l.listing(o)
@@ -174,6 +175,19 @@ func (l *permissions) publications(n subject.Names, why string) {
 	below := strings.TrimSuffix(n.AllChannels(), ">")
 	l.add(Permission{Action: MayPublish, Subject: n.AllChannels(), Why: why},
 		trial{subject: below + checker, header: notStored}, trial{subject: below + checker + ".part", header: notStored})
+}
+
+// advisories tell of copies that are put back.
+func (l *permissions) advisories(o config.Options) {
+	if o.Stream.Manage == "never" {
+		return
+	}
+	for _, s := range []string{restoreBegins, restoreEnds} {
+		l.add(Permission{Action: MaySubscribe, Subject: s + "*", Optional: true,
+			Why:     "sees that a copy of a stream is being restored, and does not make the stream anew meanwhile",
+			Without: "without it a restore under running gateways that takes longer than about 5 s fails"},
+			trial{subject: s + checker})
+	}
 }
 
 // listing is asked for with durable: false too: a stream that captures the

@@ -72,20 +72,26 @@ func lostWrites(marker, boot string) bool {
 	return (fields[0] != boot || boot == noBootID) && fields[1] != syncedAlways
 }
 
-// writeMarker has the marker on disk when it returns.
+// writeMarker has the marker on disk when it returns, or, where it fails as on a
+// full disk, what was there before: half a marker would tell of a loss of power.
 func writeMarker(path, text string) error {
+	next := path + ".next"
+	if err := writeSynced(next, text); err != nil {
+		return errors.Join(err, os.Remove(next))
+	}
+	if err := os.Rename(next, path); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+func writeSynced(path, text string) error {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
 	}
-	defer f.Close()
-	if _, err := f.WriteString(text); err != nil {
-		return err
-	}
-	if err := f.Sync(); err != nil {
-		return err
-	}
-	return syncDir(filepath.Dir(path))
+	_, err = f.WriteString(text)
+	return errors.Join(err, f.Sync(), f.Close())
 }
 
 func syncDir(dir string) error {

@@ -1,9 +1,15 @@
 package durability
 
 import (
+	"bytes"
+	"crypto/rand"
+	"encoding/base64"
+	"io"
 	"testing"
+	"time"
 
 	"belfry/internal/app/apptest"
+	"belfry/internal/backup"
 	"belfry/internal/config"
 	"belfry/internal/verify/streams"
 )
@@ -81,4 +87,54 @@ func TestTheBucketIsDeleted(t *testing.T) {
 	seq := s.put("notification.1", "two").Sequence
 	c.Expect("two")
 	s.awaitCursor("1", seq)
+}
+
+// slowly reads a copy as from a slow disk, chunk by chunk.
+type slowly struct {
+	from  io.Reader
+	pause <-chan time.Time
+}
+
+func (r slowly) Read(p []byte) (int, error) {
+	<-r.pause
+	return r.from.Read(p[:min(len(p), 96<<10)])
+}
+
+// A copy is put back under a running gateway, which takes longer than the gateway
+// waits before it makes a stream anew: it leaves the stream to who restores it.
+func TestACopyIsPutBackSlowly(t *testing.T) {
+	t.Parallel()
+	n := apptest.StartNATS(t, true)
+	apptest.Backend(t, n.URL(), "")
+	s := openStore(t, n.OpenURL())
+	a := apptest.Start(t, external(n))
+	e := apptest.Follow(t, a.Addresses().Public, "1").Started()
+	random := make([]byte, 384<<10) // so that the copy is as large, and has several chunks
+	_, _ = rand.Read(random)
+	var before []string
+	for part := range 3 {
+		before = append(before, base64.StdEncoding.EncodeToString(random[part*128<<10:(part+1)*128<<10]))
+	}
+	s.put("notification.1", before...)
+	e.Expect(before...)
+
+	var older bytes.Buffer
+	if _, err := backup.Snapshot(within(t), s.nc, "", notifications, &older); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := streams.Of(s.nc, notifications).Delete(within(t)); err != nil {
+		t.Fatal(err)
+	}
+	pause := time.NewTicker(2 * time.Second)
+	defer pause.Stop()
+	began := time.Now()
+	if _, err := backup.Restore(within(t), s.nc, "", slowly{&older, pause.C}, backup.Change{}); err != nil {
+		t.Fatalf("restoring: %v", err)
+	}
+	if took := time.Since(began); took < 11*time.Second {
+		t.Errorf("it took %v, in which the gateway would have done nothing anyway", took)
+	}
+	becomes(t, a.Addresses().Internal, "ready", "")
+	s.put("notification.1", "after")
+	apptest.Follow(t, a.Addresses().Public, "1", "start", "all").Expect(append(before, "after")...)
 }

@@ -69,6 +69,7 @@ func TestTheDiskIsFull(t *testing.T) {
 	}
 	s.refused("notification.1", "tried again", "during")
 	becomes(t, g.at.Internal, "not_storing", "free space")
+	apptest.Follow(t, g.at.Public, "1", "last-event-id", start).Expect(before...) // reading goes on
 	if _, metrics := apptest.Get(t, "http://"+g.at.Internal+"/metrics"); !strings.Contains(metrics, "belfry_not_storing 1\n") || !strings.Contains(metrics, "belfry_ready 0\n") {
 		t.Error("the metrics do not say it")
 	}
