@@ -59,6 +59,8 @@ func (s *system) copy(ctx context.Context, stream streams.Stream, name string, c
 func (s *system) change(ctx context.Context, name string, c *judge.Change, do func(context.Context) error, p *press) error {
 	p.still.Lock()
 	defer p.still.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, recoverWithin)
+	defer cancel()
 	c.From = s.rec.now()
 	if err := do(ctx); err != nil {
 		return err
