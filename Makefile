@@ -38,7 +38,7 @@ lint: ## gofmt, go vet, staticcheck, and a build for macOS; the import rules are
 	$(GO) vet ./...
 	@echo "== go vet, portable transport; a build for macOS"
 	$(GO) vet -tags portable ./internal/transport/...
-	$(GO) vet -tags soak ./internal/soak
+	$(GO) vet -tags soak ./internal/soak ./internal/verify
 	GOOS=darwin CGO_ENABLED=0 $(GO) build -o /dev/null ./cmd/belfry
 	cd examples/go && $(GO) vet ./...
 	cd bench && $(GO) vet ./...
@@ -74,8 +74,9 @@ bench-quick: ## a smaller table within two minutes, into bench/quick
 microbench: ## Go benchmarks of single steps, without the race detector
 	$(GO) test -run '^$$' -bench . -benchmem ./internal/...
 
-soak: ## load on a real gateway: 19,000 idle connections, 10,000 that come back at once, replay out of a million
+soak: ## load on a real gateway (19,000 idle connections, 10,000 that come back at once, replay out of a million); the verifier for an hour, or BELFRY_SOAK=20m
 	ulimit -n "$$(ulimit -Hn)" && $(GO) test -tags soak -count=1 -v -timeout 30m ./internal/soak
+	$(GO) test -tags soak -count=1 -v -timeout 100h -run Soak ./internal/verify
 
 vuln: ## govulncheck; needs to reach its database
 	$(TOOL) govulncheck ./...

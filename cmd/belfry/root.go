@@ -56,7 +56,8 @@ func run(args []string) int {
 		},
 	}
 	root.SetArgs(args)
-	root.AddCommand(serveCommand(), demoCommand(), publishCommand(), listenCommand(), benchCommand(), subjectCommand(), epochCommand(), backupCommand(), restoreCommand(), checkCommand(), versionCommand())
+	root.AddCommand(serveCommand(), demoCommand(), publishCommand(), listenCommand(), benchCommand(), verifyCommand(), subjectCommand(),
+		epochCommand(), backupCommand(), restoreCommand(), checkCommand(), versionCommand())
 	cmd, err := root.ExecuteC()
 	switch {
 	case err == nil:

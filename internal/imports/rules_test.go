@@ -68,6 +68,8 @@ var rooms = []room{
 		why: "demo stands where a backend would: it reaches the gateway over NATS alone"},
 	{name: "internal/load", may: []string{"internal/bus", "internal/load"}, nats: true,
 		why: "load stands outside the gateway, as any client and backend: what it measures it must not share code with"},
+	{name: "internal/verify/judge",
+		why: "the judge knows what happened by what it is told, and talks to nobody"},
 	{name: "internal/verify/line",
 		why: "a bad line knows bytes, and nothing of what they say"},
 	{name: "internal/verify/disk",
@@ -76,6 +78,8 @@ var rooms = []room{
 		why: "nodes are NATS servers from outside, and know of no gateway"},
 	{name: "internal/verify/streams", may: []string{"internal/backup"}, nats: true,
 		why: "streams does to NATS what an operator may, and knows of no gateway"},
+	{name: "internal/verify", may: []string{"internal/verify"}, nats: true,
+		why: "verify stands outside the gateway, as any client and backend: what it tries to break it must not share code with"},
 }
 
 // A pkg is what a rule is about: a package's path and its imports.

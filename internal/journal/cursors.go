@@ -29,8 +29,8 @@ var ErrClosed = errors.New("the delivered cursors are closed")
 // connection ends, on Flush, else within 5 s, as far as the cap on writes
 // allows. What can't be written is tried again.
 //
-// Goroutines: one that writes what is due. Nothing waits on a goroutine of its
-// own, and there is no timer per user.
+// Goroutines: one that writes what is due, and one while the bucket is looked
+// for. Nothing waits on a goroutine of its own, and there is no timer per user.
 type Cursors struct {
 	store *cursorStore
 	names subject.Names

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"belfry/internal/bus"
@@ -118,6 +120,9 @@ func (k *Cursors) wakeUp() {
 // run writes what is due until Close.
 func (k *Cursors) run() {
 	defer close(k.gone)
+	var repairs sync.WaitGroup
+	defer repairs.Wait()
+	var repairing atomic.Bool
 	tick := time.NewTimer(0)
 	defer tick.Stop()
 	for {
@@ -132,7 +137,14 @@ func (k *Cursors) run() {
 		case <-k.ctx.Done():
 			return
 		}
-		k.repair(k.ctx)
+		// On its own: a bucket without a leader is asked for in vain for seconds, and
+		// what is due is to be written as soon as there is one.
+		if k.broken() && repairing.CompareAndSwap(false, true) {
+			repairs.Go(func() {
+				defer repairing.Store(false)
+				k.repair(k.ctx)
+			})
+		}
 	}
 }
 
@@ -243,19 +255,21 @@ func (w *cursorWrites) complain(k *Cursors, err error) {
 	k.log.Warn("a delivered cursor can't be read or written: it is tried again, and connections that wait for theirs are refused", "unwritten", w.dirty, "err", err)
 }
 
+// broken tells whether the bucket is to be looked for.
+func (k *Cursors) broken() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.writes.missing && !k.away() && k.now().Sub(k.writes.repaired) >= cursorRepair
+}
+
 // repair makes the bucket anew where it is gone under us.
 func (k *Cursors) repair(ctx context.Context) {
-	k.mu.Lock()
-	w := &k.writes
-	now := k.now()
-	need := w.missing && !k.away() && now.Sub(w.repaired) >= cursorRepair
-	if need {
-		w.missing, w.repaired = false, now
-	}
-	k.mu.Unlock()
-	if !need {
+	if !k.broken() {
 		return
 	}
+	k.mu.Lock()
+	k.writes.missing, k.writes.repaired = false, k.now()
+	k.mu.Unlock()
 	if err := k.ensure(ctx); err != nil {
 		k.log.Warn("the bucket of delivered cursors is not fit for use", "err", err)
 	}

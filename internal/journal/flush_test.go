@@ -109,6 +109,29 @@ func TestCursorBucketIsRepaired(t *testing.T) {
 	}
 }
 
+// While nobody answers for the bucket, what is due is written all the same, as
+// soon as somebody takes it.
+func TestCursorsAreWrittenWhileTheBucketIsLookedFor(t *testing.T) {
+	g := cursorsOn(t, cursorBus(t))
+	c := g.begun("42", 100)
+	asked := make(chan struct{})
+	g.ensure = func(ctx context.Context) error {
+		close(asked)
+		<-ctx.Done() // the leader does not answer
+		return ctx.Err()
+	}
+	g.mu.Lock()
+	g.writes.missing = true
+	g.mu.Unlock()
+	go g.run()
+	t.Cleanup(g.Close)
+	c.Confirm(110)
+	<-asked
+	g.pass(cursorEvery)
+	cursorEventually(t, "it is written", func() bool { return g.Stats().Dirty == 0 })
+	g.expect("42", g.plain("e1", 110))
+}
+
 // An answer that is lost leaves open whether a ticket was taken or left. Then
 // it is looked for, and neither lost nor taken twice.
 func TestCursorAnswersAreLost(t *testing.T) {

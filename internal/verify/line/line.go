@@ -22,6 +22,10 @@ import (
 // passes on at once, in bytes.
 const buffer = 16 << 10
 
+// wide is what the system may hold on a line that was slow and is no more: with
+// buffer, which is less than a segment on loopback, TCP would crawl on.
+const wide = 1 << 20
+
 // A state is what a line does with what it is given.
 type state uint8
 
@@ -106,7 +110,12 @@ func (p *Proxy) Forget() {
 // they were, and nothing that was on its way is lost; those that were cut or
 // forgotten stay so.
 func (p *Proxy) Heal() {
-	p.change(func() { p.state, p.rate, p.delay = open, 0, 0 })
+	p.change(func() {
+		p.state, p.rate, p.delay = open, 0, 0
+		for c := range p.pairs {
+			c.widen()
+		}
+	})
 }
 
 // Close ends the proxy and resets all its connections. It returns when its

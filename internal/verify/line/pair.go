@@ -16,6 +16,7 @@ type pair struct {
 	// Guarded by the proxy's mu.
 	target    *net.TCPConn // nil until there is one
 	forgotten bool
+	narrowed  bool
 	gone      bool
 }
 
@@ -102,8 +103,18 @@ func (p *Proxy) narrow(c *pair) {
 	if p.rate <= 0 || c.target == nil {
 		return
 	}
+	c.narrowed = true
 	_ = c.client.SetReadBuffer(buffer)
 	_ = c.target.SetReadBuffer(buffer)
+}
+
+// widen ends what narrow did. The proxy's mu is held.
+func (c *pair) widen() {
+	if c.narrowed && c.target != nil {
+		_ = c.client.SetReadBuffer(wide)
+		_ = c.target.SetReadBuffer(wide)
+	}
+	c.narrowed = false
 }
 
 // An outcome is how one direction of a connection ended.

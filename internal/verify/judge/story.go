@@ -1,0 +1,62 @@
+package judge
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+const (
+	storyEvents = 6                // of the client
+	storyTime   = 20 * time.Second // of the system's notes before
+)
+
+// story is what happened to a client, and to the system, before a time.
+func (j *judgement) story(c *Client, conn *Conn, at time.Duration) []string {
+	var notes []Note
+	for _, n := range j.Notes {
+		if n.At >= at-storyTime && n.At <= at+time.Second {
+			notes = append(notes, n)
+		}
+	}
+	for i, k := range c.Conns {
+		if k.Opened > at || k.Closed < at-storyTime && k != conn {
+			continue
+		}
+		notes = append(notes, Note{k.Opened, fmt.Sprintf("connection %d to %s, position %q", i+1, k.Gateway, k.Brought)})
+		if k.Closed > 0 && k.Closed <= at {
+			notes = append(notes, Note{k.Closed, fmt.Sprintf("connection %d ended: %s", i+1, k.How)})
+		}
+	}
+	if conn != nil {
+		notes = append(notes, conn.before(at)...)
+	}
+	slices.SortStableFunc(notes, func(a, b Note) int { return int(a.At - b.At) })
+	lines := make([]string, 0, len(notes))
+	for _, n := range notes {
+		lines = append(lines, fmt.Sprintf("%8.3fs %s", n.At.Seconds(), n.Text))
+	}
+	return lines
+}
+
+// before are the newest events of a connection up to a time.
+func (k *Conn) before(at time.Duration) (notes []Note) {
+	end := len(k.Events)
+	for end > 0 && k.Events[end-1].At > at {
+		end--
+	}
+	for _, e := range k.Events[max(0, end-storyEvents):end] {
+		notes = append(notes, Note{e.At, e.String()})
+	}
+	return notes
+}
+
+func (e Event) String() string {
+	switch e.What {
+	case Told:
+		return fmt.Sprintf("told position %s", e.Position)
+	case Reset:
+		return fmt.Sprintf("told reset %s, position %s", e.Reason, e.Position)
+	}
+	return fmt.Sprintf("got %s on %s %s", e.ID, e.Channel, e.Position)
+}
