@@ -133,6 +133,7 @@ func (k *keeper) probe(ctx context.Context) (found harm, ok bool) {
 func (k *keeper) streams(ctx context.Context) (found harm, ok bool) {
 	missing, err := k.r.bus.Missing(ctx)
 	if err != nil {
+		k.gone = time.Time{} // what it was before says nothing about what it is since
 		return harm{}, false
 	}
 	if len(missing) == 0 {

@@ -75,3 +75,20 @@ func hasRoom(dir string) error {
 	_, err = f.Write(make([]byte, room))
 	return errors.Join(err, f.Sync(), f.Close())
 }
+
+// recovered is an error where the embedded server has a stream of that name on
+// its disk and could not open it, which JetStream tells as if there were none:
+// made anew it would be empty, in the place of what is there. The server's log
+// has the reason. Nodes of a cluster get theirs from each other.
+func (b *Bus) recovered(stream string) error {
+	if b.server == nil || b.Clustered() {
+		return nil
+	}
+	for _, e := range b.server.server().Healthz(&server.HealthzOptions{Details: true}).Errors {
+		if e.Stream == stream && strings.Contains(e.Error, "could not be recovered") {
+			dir := filepath.Join(b.o.Data, storeDir, "jetstream", e.Account, "streams", stream)
+			return fmt.Errorf("stream %s is in %s and the embedded NATS could not open it, as its log says: it is not made anew over what is there: put right what the log names and restart, or move that directory away and restore a backup", stream, dir)
+		}
+	}
+	return nil
+}

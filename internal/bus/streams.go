@@ -144,6 +144,9 @@ func (b *Bus) create(ctx context.Context, want jetstream.StreamConfig) error {
 		return fmt.Errorf("stream %s does not exist and stream.manage is never: create it with the subject %s, limits retention, discard old and allow_direct, or set stream.manage: create",
 			want.Name, want.Subjects[0])
 	}
+	if err := b.recovered(want.Name); err != nil {
+		return err
+	}
 	stream, err := b.js.CreateStream(ctx, want)
 	if err != nil && b.tooFew(err) {
 		want.Replicas = 1
