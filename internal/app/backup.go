@@ -231,22 +231,8 @@ func (r *restoring) run(ctx context.Context) error {
 
 // stream puts one copy in its place. It is marked as unfinished until all are.
 func (r *restoring) stream(ctx context.Context, e backup.Entry) error {
-	if err := backup.Delete(ctx, r.b.Conn(), r.o.NATS.Domain, e.Stream); err != nil && !errors.Is(err, backup.ErrNoStream) {
+	if err := r.put(ctx, e); err != nil {
 		return err
-	}
-	for try := 1; ; try++ {
-		err := r.put(ctx, e)
-		if err == nil {
-			break
-		}
-		if !errors.Is(err, backup.ErrRefused) || try == restoreTries {
-			return err
-		}
-		select {
-		case <-time.After(restorePause):
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
 	}
 	if e.Epoch == "" {
 		return nil
@@ -256,21 +242,17 @@ func (r *restoring) stream(ctx context.Context, e backup.Entry) error {
 	return err
 }
 
-const (
-	restoreTries = 3 // backup.ErrRefused has why
-	restorePause = time.Second
-)
-
 // put makes a stream of its copy, marked as unfinished.
 func (r *restoring) put(ctx context.Context, e backup.Entry) error {
 	change := backup.Change{Metadata: map[string]string{bus.RestoringKey: r.file}, Replicas: r.o.Stream.Replicas}
 	if e.Epoch != "" {
 		change.Metadata[journal.EpochKey] = journal.FreshEpoch()
 	}
-	_, err := backup.Restore(ctx, r.b.Conn(), r.o.NATS.Domain, r.f.Copy(e.Stream), change)
+	copied := func() io.Reader { return r.f.Copy(e.Stream) }
+	_, err := backup.Replace(ctx, r.b.Conn(), r.o.NATS.Domain, e.Stream, copied, change)
 	if errors.Is(err, backup.ErrReplicas) && r.o.Stream.Replicas == 0 { // from a cluster to a server alone
 		change.Replicas = 1
-		_, err = backup.Restore(ctx, r.b.Conn(), r.o.NATS.Domain, r.f.Copy(e.Stream), change)
+		_, err = backup.Replace(ctx, r.b.Conn(), r.o.NATS.Domain, e.Stream, copied, change)
 	}
 	return err
 }

@@ -19,6 +19,9 @@ const (
 // errBroke: what was under way on a connection that broke is lost, or may be.
 var errBroke = errors.New("the connection to NATS broke meanwhile, and something may be missing: do it again")
 
+// errSilent: the server has said nothing for as long as silence.
+var errSilent = fmt.Errorf("NATS has sent nothing for %v: do it again", silence)
+
 // breaks returns what says whether the connection has broken since now, though
 // it may be up again.
 func breaks(nc *nats.Conn) func() bool {
@@ -41,7 +44,7 @@ func await(ctx context.Context, came <-chan *nats.Msg, broke func() bool) (*nats
 				return nil, errBroke
 			}
 			if time.Since(since) > silence {
-				return nil, fmt.Errorf("NATS has sent nothing for %v: do it again", silence)
+				return nil, errSilent
 			}
 		}
 	}

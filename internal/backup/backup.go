@@ -55,6 +55,7 @@ const (
 	codeInUse    jetstream.ErrorCode = 10058
 	codeReplicas jetstream.ErrorCode = 10074
 	codeRestore  jetstream.ErrorCode = 10062
+	codeAssign   jetstream.ErrorCode = 10048
 )
 
 const (

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 )
 
 // A Change is what a restored stream has otherwise than its copy.
@@ -18,11 +19,22 @@ type Change struct {
 	Replicas int               // 0: as many as the copy's
 }
 
-// undoWithin bounds the deletion of what was restored in part.
-const undoWithin = 15 * time.Second
+const (
+	// abandonWithin bounds the end of a restore that did not work out, and
+	// undoWithin the deletion of what it left: each has its own, so that a server
+	// that does not answer the one is still asked for the other.
+	abandonWithin = 10 * time.Second
+	undoWithin    = 15 * time.Second
+	// lookAgain bounds one look for what was restored in part.
+	lookAgain = 2 * time.Second
+	// heardWithin is for how long the first chunk is sent again where nobody takes
+	// it. The server gives up after 5 s without one.
+	heardWithin = 4 * time.Second
+	hearEvery   = 20 * time.Millisecond
+)
 
-// lookAgain bounds one look for what was restored in part.
-const lookAgain = 2 * time.Second
+// errDeaf: nobody takes the chunks, so this one has reached nobody.
+var errDeaf = errors.New("NATS has given up on it: it had nothing to read for too long, or was restarted")
 
 // Restore makes a stream from a copy that Snapshot wrote, with its name, its
 // sequences and the times of its messages. It never touches a stream that is
@@ -58,22 +70,37 @@ func restore(ctx context.Context, nc *nats.Conn, domain string, r io.Reader, hea
 		To string `json:"deliver_subject"`
 	}
 	question := map[string]any{"config": head.Config, "state": head.state}
+	broke := breaks(nc)
 	if err := ask(ctx, nc, api(domain)+"STREAM.RESTORE."+head.Stream, question, &answer); err != nil {
+		if unanswered(err) { // and not deleted: what is there may have been there before
+			return fmt.Errorf("%w; %w", err, ErrUnfinished)
+		}
 		return err
 	}
 	if answer.To == "" {
 		return errors.New("JetStream's answer does not say where to send the copy")
 	}
-	s := sender{nc: nc, of: head.State, broke: breaks(nc), to: answer.To, inbox: nc.NewInbox(), replies: make(chan *nats.Msg, window+1)}
+	s := sender{nc: nc, of: head.State, broke: broke, to: answer.To, inbox: nc.NewInbox(), replies: make(chan *nats.Msg, window+1)}
 	sub, err := nc.ChanSubscribe(s.inbox, s.replies)
 	if err != nil {
-		return undo(nc, domain, head.Stream, err, nil)
+		return undo(nc, domain, head.Stream, err, broke, nil)
 	}
 	defer sub.Unsubscribe() //nolint:errcheck // fails only where the connection is closed
 	if err := s.send(ctx, r); err != nil {
-		return undo(nc, domain, head.Stream, err, s.abandon)
+		return undo(nc, domain, head.Stream, err, broke, s.abandon)
 	}
 	return nil
+}
+
+// unanswered says whether a question may have had an effect though its answer did
+// not come, or came from one node of a cluster that has begun and could not go on:
+// then the cluster keeps the stream until it is deleted.
+func unanswered(err error) bool {
+	var refused *jetstream.APIError
+	if errors.As(err, &refused) {
+		return refused.ErrorCode == codeAssign || refused.ErrorCode == codeRestore
+	}
+	return !errors.Is(err, nats.ErrNoResponders) && !errors.Is(err, nats.ErrPermissionViolation)
 }
 
 // A sender brings a copy to the server, chunk by chunk. Each is answered by an
@@ -84,7 +111,8 @@ type sender struct {
 	broke     func() bool
 	to, inbox string
 	replies   chan *nats.Msg
-	waiting   int // for so many answers
+	waiting   int  // for so many answers
+	heard     bool // the first chunk was taken
 }
 
 func (s *sender) send(ctx context.Context, r io.Reader) error {
@@ -116,7 +144,39 @@ func fill(r io.Reader, p []byte) (n int, err error) {
 	return n, err
 }
 
+// publish sends a chunk, or the end where it is empty. The first one goes alone:
+// in a cluster the server's word where to send the copy may be here before the
+// node that this connection is at knows that somebody listens there, which took
+// one restore in ten on three nodes of one machine. What came to nobody is sent
+// again.
 func (s *sender) publish(ctx context.Context, data []byte) error {
+	if s.heard || len(data) == 0 {
+		return s.put(ctx, data)
+	}
+	for since := time.Now(); ; {
+		if err := s.put(ctx, data); err != nil {
+			return err
+		}
+		answer, err := s.answer(ctx)
+		switch {
+		case err == nil && len(answer) > 0:
+			return refused(answer)
+		case err == nil:
+			s.heard = true
+			return nil
+		case !errors.Is(err, errDeaf) || time.Since(since) > heardWithin:
+			return err
+		}
+		s.waiting--
+		select {
+		case <-time.After(hearEvery):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+func (s *sender) put(ctx context.Context, data []byte) error {
 	for s.waiting >= window {
 		answer, err := s.answer(ctx)
 		if err != nil {
@@ -167,7 +227,7 @@ func (s *sender) answer(ctx context.Context) ([]byte, error) {
 		return nil, err
 	}
 	if m.Header.Get("Status") == "503" {
-		return nil, errors.New("NATS has given up on it: it had nothing to read for too long, or was restarted")
+		return nil, errDeaf
 	}
 	s.waiting--
 	return m.Data, nil
@@ -192,34 +252,56 @@ func refused(answer []byte) error {
 }
 
 // undo deletes a stream that was restored in part because of an error, which it
-// returns with what came of that. abandon comes before, if there is one.
-func undo(nc *nats.Conn, domain, stream string, because error, abandon func(context.Context)) error {
+// returns with what came of that. abandon comes before, if there is one. After a
+// break it is ErrUnfinished whatever the server says: one that was restarted may
+// find later what it had in part.
+func undo(nc *nats.Conn, domain, stream string, because error, broke func() bool, abandon func(context.Context)) error {
+	if abandon != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), abandonWithin)
+		abandon(ctx)
+		cancel()
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), undoWithin)
 	defer cancel()
-	if abandon != nil {
-		abandon(ctx)
+	err := gone(ctx, nc, domain, stream)
+	if err == nil && broke() {
+		err = errBroke
 	}
-	var err error
-	for none := 0; none < 2 && ctx.Err() == nil && !nc.IsClosed(); { // a server that was restarted may still be finding it
-		try, done := context.WithTimeout(ctx, lookAgain)
-		err = Delete(try, nc, domain, stream)
-		if errors.Is(err, ErrNoStream) {
-			none++
-			<-try.Done()
-		}
-		done()
-		if err == nil {
-			return because
-		}
-	}
-	if nc.IsClosed() {
-		err = nats.ErrConnectionClosed
-	}
-	// After a break the server may find later what it had in part.
-	if err != nil && (!errors.Is(err, ErrNoStream) || errors.Is(because, errBroke)) {
+	if err != nil {
 		return fmt.Errorf("%w; %w (%w)", because, ErrUnfinished, err)
 	}
 	return because
+}
+
+// gone deletes a stream until it is gone, or twice not there: a server that was
+// restarted may still be finding it.
+func gone(ctx context.Context, nc *nats.Conn, domain, stream string) error {
+	err := context.Canceled
+	for none := 0; none < 2; {
+		if nc.IsClosed() {
+			return nats.ErrConnectionClosed
+		}
+		if ctx.Err() != nil {
+			return err
+		}
+		try, done := context.WithTimeout(ctx, lookAgain)
+		err = Delete(try, nc, domain, stream)
+		switch {
+		case err == nil:
+			done()
+			return nil
+		case errors.Is(err, ErrNoStream):
+			none++
+			<-try.Done()
+		default:
+			select {
+			case <-time.After(lookEvery): // where it is refused at once
+			case <-try.Done():
+			}
+		}
+		done()
+	}
+	return nil
 }
 
 // Delete deletes a stream with all that it has; ErrNoStream where there is none.

@@ -191,11 +191,11 @@ func (w *fullWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// TestNATSGoesAway: in the middle of either way. What was there in part is gone
-// when NATS is back.
+// TestNATSGoesAway: in the middle of either way. A restore says that something may
+// be there in part, and another one takes its place.
 func TestNATSGoesAway(t *testing.T) {
 	w := newWorld(t)
-	w.stream(300, 40_000)
+	before := holds(t, w.stream(300, 40_000))
 	_, copied := w.snapshot()
 	restart := sync.OnceFunc(func() { w.n.Down(); w.n.Up() })
 	if _, err := Snapshot(w.ctx(), w.nc, "", "S", writerFunc(restart)); !errors.Is(err, errBroke) {
@@ -208,10 +208,51 @@ func TestNATSGoesAway(t *testing.T) {
 	half := len(copied) / 2
 	restart = sync.OnceFunc(func() { w.n.Down(); w.n.Up() })
 	r := io.MultiReader(bytes.NewReader(copied[:half]), readerFunc(restart), bytes.NewReader(copied[half:]))
-	if _, err := Restore(w.ctx(), w.nc, "", r, Change{}); err == nil {
-		t.Error("while it was restored: no error")
-	} else if !errors.Is(err, ErrUnfinished) {
-		w.gone()
+	if _, err := Restore(w.ctx(), w.nc, "", r, Change{}); !errors.Is(err, ErrUnfinished) {
+		t.Errorf("while it was restored: %v", err)
+	}
+	if _, err := Replace(w.ctx(), w.nc, "", "S", func() io.Reader { return bytes.NewReader(copied) }, Change{}); err != nil {
+		t.Fatalf("again: %v", err)
+	}
+	s, err := w.js.Stream(w.ctx(), "S")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if after := holds(t, s); after != before {
+		t.Errorf("it was\n%.600s\nand is\n%.600s", before, after)
+	}
+}
+
+// TestReplaceTriesAgain: with the whole copy, and over what the first try left.
+func TestReplaceTriesAgain(t *testing.T) {
+	w := newWorld(t)
+	before := holds(t, w.stream(300, 40_000))
+	_, copied := w.snapshot()
+	half, tries := len(copied)/2, 0
+	_, err := Replace(w.ctx(), w.nc, "", "S", func() io.Reader {
+		if tries++; tries > 1 {
+			return bytes.NewReader(copied)
+		}
+		restart := sync.OnceFunc(func() { w.n.Down(); w.n.Up() })
+		return io.MultiReader(bytes.NewReader(copied[:half]), readerFunc(restart), bytes.NewReader(copied[half:]))
+	}, Change{})
+	if err != nil || tries < 2 {
+		t.Fatalf("after %d tries: %v", tries, err)
+	}
+	s, err := w.js.Stream(w.ctx(), "S")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if after := holds(t, s); after != before {
+		t.Errorf("it was\n%.600s\nand is\n%.600s", before, after)
+	}
+	tries = 0
+	broken := errors.New("the disk is broken")
+	if _, err := Replace(w.ctx(), w.nc, "", "S", func() io.Reader {
+		tries++
+		return io.MultiReader(bytes.NewReader(copied[:half]), iotest.ErrReader(broken))
+	}, Change{}); !errors.Is(err, broken) || tries != 1 {
+		t.Errorf("what does not pass: %v after %d tries", err, tries)
 	}
 }
 

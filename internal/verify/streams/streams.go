@@ -7,15 +7,15 @@
 //	err = s.Restore(ctx, older)
 //
 // A stream is gone for a moment while it is made anew or restored, as it is when
-// an operator does so. Nothing here repeats what failed: a publication that came
-// between would be lost by it.
+// an operator does so. Nothing but Restore repeats what failed: a publication that
+// came between would be lost by it, as it is by Restore.
 package streams
 
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
+	"io"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -106,10 +106,7 @@ func (s Stream) Restore(ctx context.Context, c Copy) error {
 	if c.Head.Stream != s.name {
 		return fmt.Errorf("restore stream %s: it is a copy of stream %q", s.name, c.Head.Stream)
 	}
-	if err := backup.Delete(ctx, s.nc, "", s.name); err != nil && !errors.Is(err, backup.ErrNoStream) {
-		return err
-	}
-	_, err := backup.Restore(ctx, s.nc, "", bytes.NewReader(c.text), backup.Change{})
+	_, err := backup.Replace(ctx, s.nc, "", s.name, func() io.Reader { return bytes.NewReader(c.text) }, backup.Change{})
 	return err
 }
 
