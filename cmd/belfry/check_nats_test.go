@@ -35,9 +35,9 @@ func TestCheckConnect(t *testing.T) {
 		Dir:         t.TempDir(),
 	})
 	connect := func(user string) result { return runIn(t, nil, "check", "--connect", "--nats", n.URL(user)) }
-	connect("gateway").want(t, 0, "the 25 permissions that a gateway needs are there", "BELFRY_CHANNELS does not exist, a gateway creates it", "no backend is connected")
+	connect("gateway").want(t, 0, "the 27 permissions that a gateway needs are there", "BELFRY_CHANNELS does not exist, a gateway creates it", "no backend is connected")
 	r := connect("less")
-	r.want(t, 1, "1 of the 25 permissions", `publish "$JS.API.STREAM.UPDATE.BELFRY_CHANNELS"`, "epoch", "belfry check --permissions")
+	r.want(t, 1, "1 of the 27 permissions", `publish "$JS.API.STREAM.UPDATE.BELFRY_CHANNELS"`, "epoch", "belfry check --permissions")
 	if strings.Contains(r.out+r.err, bustest.Password+"@") {
 		t.Errorf("a password: %s%s", r.out, r.err)
 	}

@@ -120,7 +120,6 @@ type backend struct {
 	answers map[string]answer
 	asked   []*nats.Msg
 	held    map[string]func(answer) // requests without an answer, by token
-	dropped map[string]bool         // requests that were cancelled
 }
 
 type answer struct {
@@ -143,8 +142,7 @@ func newBackend() *backend {
 			"nobody":  {err: bus.ErrUnavailable},
 			"babble":  {data: "<br />Warning: no database"},
 		},
-		held:    map[string]func(answer){},
-		dropped: map[string]bool{},
+		held: map[string]func(answer){},
 	}
 }
 
@@ -164,9 +162,6 @@ func (b *backend) Request(msg *nats.Msg, _ time.Duration, done func(*nats.Msg, e
 	}
 	return func() (first bool) {
 		once.Do(func() { first = true })
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		b.dropped[token] = first
 		return first
 	}
 }
@@ -200,12 +195,6 @@ func (b *backend) hold(t *testing.T, token string) (finish func(answer)) {
 		return finish != nil
 	})
 	return finish
-}
-
-func (b *backend) wasDropped(token string) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.dropped[token]
 }
 
 // A follower counts as live does.

@@ -36,7 +36,8 @@ const stream = "S"
 
 func connect(t *testing.T, replicas int, urls ...string) *client {
 	t.Helper()
-	nc, err := nats.Connect(strings.Join(urls, ","), nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond), nats.ReconnectBufSize(-1))
+	nc, err := nats.Connect(strings.Join(urls, ","), nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond), nats.ReconnectBufSize(-1),
+		nats.PingInterval(500*time.Millisecond)) // it leaves a node that is stopped
 	if err != nil {
 		t.Fatal(err)
 	}
