@@ -17,7 +17,7 @@ const (
 
 // Replace puts a copy in a stream's place: it deletes the stream, where it is
 // there, and restores the copy. What may pass is tried again from the start, up
-// to four times within a minute or two: a stream that was restored in part, or
+// to four times within some minutes: a stream that was restored in part, or
 // that a gateway has made meanwhile, is deleted as well. copied is called for each
 // try, and returns the copy from its beginning.
 func Replace(ctx context.Context, nc *nats.Conn, domain, stream string, copied func() io.Reader, c Change) (Head, error) {
@@ -40,7 +40,9 @@ func Replace(ctx context.Context, nc *nats.Conn, domain, stream string, copied f
 }
 
 func replace(ctx context.Context, nc *nats.Conn, domain, stream string, copied io.Reader, c Change) (Head, error) {
-	if !connected(ctx, nc) {
+	wait, done := context.WithTimeout(ctx, undoWithin)
+	defer done()
+	if !connected(wait, nc) {
 		return Head{}, fmt.Errorf("restore stream %s: the connection to NATS is down", stream)
 	}
 	if err := Delete(ctx, nc, domain, stream); err != nil && !errors.Is(err, ErrNoStream) {
