@@ -147,6 +147,24 @@ func (c *client) plan() ending {
 	return e
 }
 
+// breakOff ends a connection when its time has come, in good order or not, and by
+// gone when ctx ends. ours says whether it did; stop takes that back.
+func (c *client) breakOff(ctx context.Context, e ending, gone, leave, abort func()) (ours *atomic.Bool, stop func()) {
+	ours = new(atomic.Bool)
+	ended := context.AfterFunc(ctx, func() { ours.Store(true); gone() })
+	life := time.AfterFunc(e.after, func() {
+		switch {
+		case c.settling.Load():
+			return
+		case e.abrupt:
+			leave = abort
+		}
+		ours.Store(true)
+		leave()
+	})
+	return ours, func() { ended(); life.Stop() }
+}
+
 // nap stops reading for a while, once, when it is time.
 func (c *client) nap(ctx context.Context, e *ending, since time.Time) {
 	if e.sleep == 0 || c.settling.Load() || time.Since(since) < e.sleepy {

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"belfry/internal/position"
@@ -25,21 +24,9 @@ func eventSource(ctx context.Context, c *client, to target, conn *judge.Conn) st
 	}
 	defer abort()
 	plan := c.plan()
-	var ours atomic.Bool
-	stop := context.AfterFunc(ctx, func() { ours.Store(true); _ = line.Close() })
+	closed := func() { _ = line.Close() }
+	ours, stop := c.breakOff(ctx, plan, closed, closed, abort)
 	defer stop()
-	life := time.AfterFunc(plan.after, func() {
-		if c.settling.Load() {
-			return
-		}
-		ours.Store(true)
-		if plan.abrupt {
-			abort()
-		} else {
-			_ = line.Close()
-		}
-	})
-	defer life.Stop()
 	s := &stream{client: c, conn: conn, personal: c.history.Channels[0]}
 	_ = line.SetDeadline(time.Now().Add(silence))
 	if _, err := line.Write(c.request(to, conn)); err != nil {

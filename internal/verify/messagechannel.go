@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"sync/atomic"
 	"time"
 
 	"github.com/coder/websocket"
@@ -30,21 +29,8 @@ func messageChannel(ctx context.Context, c *client, to target, conn *judge.Conn)
 	}
 	defer abort()
 	plan := c.plan()
-	var ours atomic.Bool
-	stop := context.AfterFunc(ctx, func() { ours.Store(true); abort() })
+	ours, stop := c.breakOff(ctx, plan, abort, func() { _ = w.Close(websocket.StatusNormalClosure, "") }, abort)
 	defer stop()
-	life := time.AfterFunc(plan.after, func() {
-		if c.settling.Load() {
-			return
-		}
-		ours.Store(true)
-		if plan.abrupt {
-			abort()
-		} else {
-			_ = w.Close(websocket.StatusNormalClosure, "")
-		}
-	})
-	defer life.Stop()
 	if why := c.authenticate(ctx, w); why != "" {
 		return why
 	}
