@@ -1,11 +1,7 @@
 package main
 
 import (
-	"context"
 	"fmt"
-	"os"
-	"os/signal"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -40,15 +36,11 @@ func backupCommand() *cobra.Command {
 		if *to == "" {
 			return flagMistake("to", "is missing", "name the file to write")
 		}
-		o, err := opts.loadFor("nats", "subjects", "durable")
+		o, url, err := opts.toNATS()
 		if err != nil {
 			return err
 		}
-		url, err := natsURL(o)
-		if err != nil {
-			return err
-		}
-		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+		ctx, stop := interruptible()
 		defer stop()
 		err = app.Backup(ctx, o, url, *to, func(s app.BackedUp) {
 			fmt.Printf("copied stream=%s messages=%d last=%d bytes=%d\n", s.Stream, s.Messages, s.Last, s.Bytes)
@@ -99,15 +91,11 @@ func restoreCommand() *cobra.Command {
 		if *from == "" {
 			return flagMistake("from", "is missing", "name the file that belfry backup wrote")
 		}
-		o, err := opts.loadFor("nats", "subjects", "durable", "stream")
+		o, url, err := opts.toNATS("stream")
 		if err != nil {
 			return err
 		}
-		url, err := natsURL(o)
-		if err != nil {
-			return err
-		}
-		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+		ctx, stop := interruptible()
 		defer stop()
 		return app.Restore(ctx, o, url, *from, *replace, func(s app.Restored) {
 			fmt.Println(restored(s))

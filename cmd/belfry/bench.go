@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -131,7 +130,7 @@ func (b *benching) run(rated bool) error {
 		return fmt.Errorf("find this binary, to start receivers: %w", err)
 	}
 	runtime.GOMAXPROCS(1) // see benchWorkerCommand
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := interruptible()
 	defer stop()
 	told := newProgress(os.Stderr)
 	result, err := app.Bench(ctx, o, nats, b.plan, []string{binary, "bench", "worker"}, told.say)

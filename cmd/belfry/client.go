@@ -1,10 +1,14 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
+	"os/signal"
 	"path/filepath"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -30,6 +34,21 @@ func natsURL(o config.Options) (string, error) {
 	}
 	a, err := addresses(o.Data, "name NATS with --nats nats://host:4222")
 	return a.NATS, err
+}
+
+// toNATS is loadFor for a command that reaches NATS, and where that is: "" where
+// the options name it. more are keys that it uses besides.
+func (o *options) toNATS(more ...string) (loaded config.Options, url string, err error) {
+	loaded, err = o.loadFor(append([]string{"nats", "subjects", "durable"}, more...)...)
+	if err == nil {
+		url, err = natsURL(loaded)
+	}
+	return loaded, url, err
+}
+
+// interruptible ends when somebody asks the process to.
+func interruptible() (context.Context, context.CancelFunc) {
+	return signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 }
 
 // natsFlags says what --nats and --data are to a command that connects to NATS.

@@ -3,10 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
-	"os/signal"
 	"slices"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -67,15 +64,11 @@ func rotateCommand() *cobra.Command {
 	opts := addOptions(cmd, "nats", "prefix", "data")
 	natsFlags(cmd)
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
-		o, err := opts.loadFor("nats", "subjects", "durable")
+		o, url, err := opts.toNATS()
 		if err != nil {
 			return err
 		}
-		url, err := natsURL(o)
-		if err != nil {
-			return err
-		}
-		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+		ctx, stop := interruptible()
 		defer stop()
 		ctx, cancel := context.WithTimeout(ctx, rotateFor)
 		defer cancel()

@@ -7,10 +7,8 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"slices"
 	"strings"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -73,7 +71,7 @@ func listenCommand() *cobra.Command {
 	cmd.MarkFlagsMutuallyExclusive("url", "user")
 	cmd.MarkFlagsMutuallyExclusive("url", "channel")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+		ctx, stop := interruptible()
 		defer stop()
 		if cmd.Flags().Changed("token") {
 			return l.asClient(ctx)
@@ -98,11 +96,7 @@ func (l *listening) fromStream(ctx context.Context) error {
 			return flagMistake("since", fmt.Sprintf("is %q, which is of another stream than that of %s", l.since, channel), "take the position of a publication for a user with --user, on another channel with --channel")
 		}
 	}
-	o, err := l.opts.loadFor("nats", "subjects", "durable")
-	if err != nil {
-		return err
-	}
-	url, err := natsURL(o)
+	o, url, err := l.opts.toNATS()
 	if err != nil {
 		return err
 	}

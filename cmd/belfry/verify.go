@@ -1,16 +1,12 @@
 package main
 
 import (
-	"bufio"
-	"context"
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"os/exec"
-	"os/signal"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -115,7 +111,7 @@ func (c *verifying) run(cmd *cobra.Command) error {
 		}
 	}
 	fmt.Fprintf(os.Stderr, "topology %s, seed %d\n", c.v.Topology, c.v.Seed)
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := interruptible()
 	defer stop()
 	report, err := app.Verify(ctx, o, nats, c.v)
 	return c.report(report, err)
@@ -129,7 +125,7 @@ func (c *verifying) prepare() (end func(), err error) {
 		if c.v.Topology != app.VerifyRemote {
 			return end, flagMistake("tokens", "has no effect with --topology", "name your gateways with --gateway")
 		}
-		if c.v.Tokens, err = readTokens(c.tokens); err != nil {
+		if c.v.Tokens, err = app.VerifyTokens(c.tokens); err != nil {
 			return end, err
 		}
 	}
@@ -151,27 +147,6 @@ func (c *verifying) prepare() (end func(), err error) {
 		end = func() { _ = os.RemoveAll(c.v.Dir) }
 	}
 	return end, nil
-}
-
-// readTokens reads a file of a token, a tab and a user id a line.
-func readTokens(path string) (map[string]string, error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("read tokens: %w", err)
-	}
-	defer file.Close()
-	tokens := map[string]string{}
-	for lines := bufio.NewScanner(file); lines.Scan(); {
-		token, user, ok := strings.Cut(lines.Text(), "\t")
-		if !ok {
-			return nil, fmt.Errorf("read tokens: %s: line %q is not a token, a tab and a user id", path, lines.Text())
-		}
-		tokens[user] = token
-	}
-	if len(tokens) == 0 {
-		return nil, fmt.Errorf("read tokens: %s has none", path)
-	}
-	return tokens, nil
 }
 
 func (c *verifying) report(r *app.VerifyReport, err error) error {

@@ -4,6 +4,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"belfry/internal/app"
 )
 
 // What verify is told wrongly is a mistake, and nothing is started.
@@ -36,7 +38,7 @@ func TestTokens(t *testing.T) {
 	if err := os.WriteFile(path, []byte("secret one\t1\nsecret two\t2\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := readTokens(path); err != nil || len(got) != 2 || got["2"] != "secret two" {
+	if got, err := app.VerifyTokens(path); err != nil || len(got) != 2 || got["2"] != "secret two" {
 		t.Errorf("read %v, %v", got, err)
 	}
 }

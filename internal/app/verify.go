@@ -5,6 +5,7 @@ import (
 
 	"belfry/internal/bus"
 	"belfry/internal/config"
+	"belfry/internal/load/receive"
 	"belfry/internal/verify"
 )
 
@@ -23,6 +24,19 @@ const (
 	VerifyR3     = verify.R3
 	VerifyRemote = verify.Remote
 )
+
+// VerifyTokens reads a file of tokens, as Bench takes it, by user.
+func VerifyTokens(path string) (map[string]string, error) {
+	tokens, users, err := receive.ReadTokens(path)
+	if err != nil {
+		return nil, err
+	}
+	by := make(map[string]string, len(users))
+	for i, user := range users {
+		by[user] = tokens[i]
+	}
+	return by, nil
+}
 
 // Verify tries to break the promise, from outside of any gateway. natsURL is
 // where NATS is, for a system that somebody else runs; empty for the one in o.
