@@ -56,6 +56,7 @@ func TestTemporaryRefusals(t *testing.T) {
 func TestLimit(t *testing.T) {
 	g := start(t, nil)
 	g.in("token=42")
+	g.answered(1) // or it may return behind the second
 	g.transport.SetLimits(1, 0)
 	c := g.get("token=42")
 	c.ends(event{"unavailable", `{"reason":"limit"}`, ""})
