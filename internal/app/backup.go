@@ -181,6 +181,9 @@ func (r *restoring) check() error {
 	if r.f.Prefix != r.o.NATS.Prefix {
 		return fmt.Errorf("%s is of nats.prefix %q, and this configuration has %q: restore with the prefix that it was copied with (--prefix)", r.file, r.f.Prefix, r.o.NATS.Prefix)
 	}
+	if n := r.o.Stream.Replicas; n > 1 && r.b.Conn().ConnectedClusterName() == "" {
+		return fmt.Errorf("stream.replicas is %d, and this NATS (%s) is no cluster and keeps one copy: set stream.replicas to auto or 1, or restore to a cluster", n, r.b.Conn().ConnectedUrlRedacted())
+	}
 	ours := []string{bucketOf(r.b.Names()), r.b.Names().Notifications(), r.b.Names().Channels()}
 	for _, e := range r.f.Streams {
 		if !slices.Contains(ours, e.Stream) {
@@ -251,8 +254,7 @@ func (r *restoring) put(ctx context.Context, e backup.Entry) error {
 	copied := func() io.Reader { return r.f.Copy(e.Stream) }
 	_, err := backup.Replace(ctx, r.b.Conn(), r.o.NATS.Domain, e.Stream, copied, change)
 	if errors.Is(err, backup.ErrReplicas) && r.o.Stream.Replicas == 0 { // from a cluster to a server alone
-		change.Replicas = 1
-		_, err = backup.Replace(ctx, r.b.Conn(), r.o.NATS.Domain, e.Stream, copied, change)
+		return nil
 	}
 	return err
 }

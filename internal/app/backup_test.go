@@ -120,6 +120,8 @@ func TestRestoreRefuses(t *testing.T) {
 	}
 	prefixed := o
 	prefixed.NATS.Prefix = "acme"
+	copies := o
+	copies.Stream.Replicas = 3
 	for _, c := range []struct {
 		name    string
 		o       config.Options
@@ -129,6 +131,7 @@ func TestRestoreRefuses(t *testing.T) {
 	}{
 		{"streams that exist", o, file, false, []string{"BELFRY_NOTIFICATIONS (1 messages)", "--replace"}},
 		{"another prefix", prefixed, file, true, []string{`nats.prefix ""`, `"acme"`, "--prefix"}},
+		{"more copies than servers", copies, file, true, []string{"stream.replicas is 3", "no cluster", "auto"}},
 		{"no file", o, file + "x", true, []string{"no such file"}},
 		{"a file that is cut off", o, other("cut.tar", whole[:len(whole)*2/3]), true, []string{"cut.tar", "cut off"}},
 		{"a newer layout", o, layoutFile(t, bus.Layout+1, "BELFRY_CHANNELS"), true, []string{"layout 2", "knows 1", "Belfry test", "later"}},

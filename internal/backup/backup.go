@@ -11,7 +11,8 @@
 // A user of NATS needs the rights to publish to $JS.API.STREAM.SNAPSHOT.<stream>
 // and $JS.SNAPSHOT.ACK.<stream>.> for a copy, and for restoring one to
 // $JS.API.STREAM.RESTORE.<stream>, $JS.SNAPSHOT.RESTORE.<stream>.> and
-// $JS.API.STREAM.DELETE.<stream>; and to subscribe to its inbox.
+// $JS.API.STREAM.DELETE.<stream>, on a cluster also $JS.API.STREAM.INFO.<stream>
+// and $JS.API.STREAM.UPDATE.<stream>; and to subscribe to its inbox.
 package backup
 
 import (

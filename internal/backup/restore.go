@@ -44,6 +44,9 @@ var errDeaf = errors.New("NATS has given up on it: it had nothing to read for to
 // The caller gives the stream another epoch, by Change.Metadata or behind it:
 // sequences above the copy's last are given out again.
 //
+// On a cluster it returns when all copies of the stream are made.
+//
+// After ErrReplicas or ErrBehind the stream is there and whole, with fewer copies.
 // After any other error there is no stream, or the error is ErrUnfinished too.
 func Restore(ctx context.Context, nc *nats.Conn, domain string, r io.Reader, c Change) (Head, error) {
 	in := bufio.NewReaderSize(r, headBytes)
@@ -56,10 +59,16 @@ func Restore(ctx context.Context, nc *nats.Conn, domain string, r io.Reader, c C
 		maps.Copy(meta, c.Metadata)
 		head.Config.set("metadata", meta)
 	}
+	replicas := head.Config.Replicas()
 	if c.Replicas > 0 {
-		head.Config.set("num_replicas", c.Replicas)
+		replicas = c.Replicas
 	}
-	if err := restore(ctx, nc, domain, in, head); err != nil {
+	head.Config.set("num_replicas", 1)
+	err = restore(ctx, nc, domain, in, head)
+	if err == nil && replicas > 1 {
+		err = grow(ctx, nc, domain, head.Stream, replicas)
+	}
+	if err != nil {
 		return head, fmt.Errorf("restore stream %s: %w", head.Stream, err)
 	}
 	return head, nil
