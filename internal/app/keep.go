@@ -134,6 +134,9 @@ func (k *keeper) streams(ctx context.Context) (found harm, ok bool) {
 	missing, err := k.r.bus.Missing(ctx)
 	if err != nil {
 		k.gone = time.Time{} // what it was before says nothing about what it is since
+		if errors.Is(err, bus.ErrRestoring) {
+			return harm{ops.StreamMissing, err.Error()}, true
+		}
 		return harm{}, false
 	}
 	if len(missing) == 0 {

@@ -2,6 +2,7 @@ package bus
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 
@@ -22,7 +23,8 @@ const (
 	LayoutKey = "belfry_layout"
 
 	// RestoringKey stands in a stream's metadata while it is being restored, with
-	// the name of the file; no gateway starts on a stream that has it.
+	// the name of the file; no gateway starts on a stream that has it, or is ready
+	// while one has it.
 	RestoringKey = "belfry_restoring"
 )
 
@@ -36,8 +38,15 @@ func CheckLayout(stream string, meta map[string]string) error {
 				ErrMisconfigured, stream, text, Layout)
 		}
 	}
+	return checkRestored(stream, meta)
+}
+
+// ErrRestoring: a stream is there in part.
+var ErrRestoring = errors.New("being restored")
+
+func checkRestored(stream string, meta map[string]string) error {
 	if file, ok := meta[RestoringKey]; ok {
-		return fmt.Errorf("stream %s is being restored from %s, or that was broken off: wait for it, or run belfry restore --replace again", stream, file)
+		return fmt.Errorf("stream %s is %w from %s, or that was broken off: wait for it, or run belfry restore --replace again", stream, ErrRestoring, file)
 	}
 	return nil
 }

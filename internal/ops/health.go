@@ -15,7 +15,7 @@ const (
 	Starting      State = "starting"       // it has not been ready yet; the text says what it waits for
 	Draining      State = "draining"       // it was told to stop
 	NATSAway      State = "nats_away"      // it was ready, and NATS has been away for too long
-	StreamMissing State = "stream_missing" // it was ready, and a stream that it needs is gone
+	StreamMissing State = "stream_missing" // it was ready, and a stream that it needs is gone, or there in part
 	NotStoring    State = "not_storing"    // it was ready, and NATS can't write what is published
 	Misconfigured State = "misconfigured"  // something that waiting does not mend
 )

@@ -61,7 +61,7 @@ var (
 	refusals = desc("refusals_total", "Handshakes and sockets that were refused.", "reason")
 
 	natsConnected = desc("nats_connected", "1 while connected to NATS, else 0.")
-	streamMissing = desc("stream_missing", "1 while a stream that the gateway needs is gone, else 0.")
+	streamMissing = desc("stream_missing", "1 while a stream that the gateway needs is gone, or there in part, else 0.")
 	notStoring    = desc("not_storing", "1 while NATS can't write what is published, else 0.")
 	durable       = desc("durable", "1 where publications are kept in streams, 0 where the gateway is live only.")
 	ready         = desc("ready", "1 while /readyz says ready, else 0.")

@@ -47,7 +47,7 @@ type Snapshot struct {
 	Refusals [reason.Count]uint64 // handshakes that never became one
 
 	NATSConnected bool
-	Missing       bool // a stream is gone
+	Missing       bool // a stream is gone, or there in part
 	NotStoring    bool // NATS can't write what is published
 	Durable       bool
 	Ready         bool

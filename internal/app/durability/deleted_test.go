@@ -10,6 +10,7 @@ import (
 
 	"belfry/internal/app/apptest"
 	"belfry/internal/backup"
+	"belfry/internal/bus"
 	"belfry/internal/config"
 	"belfry/internal/verify/streams"
 )
@@ -137,4 +138,29 @@ func TestACopyIsPutBackSlowly(t *testing.T) {
 	becomes(t, a.Addresses().Internal, "ready", "")
 	s.put("notification.1", "after")
 	apptest.Follow(t, a.Addresses().Public, "1", "start", "all").Expect(append(before, "after")...)
+}
+
+// A restore was broken off, and a stream is there in part: a gateway that runs is
+// not ready until another restore is done.
+func TestAStreamIsThereInPart(t *testing.T) {
+	t.Parallel()
+	n := apptest.StartNATS(t, true)
+	s := openStore(t, n.OpenURL())
+	a := apptest.Start(t, external(n))
+	mark := func(change func(map[string]string)) {
+		stream, err := s.js.Stream(within(t), notifications)
+		if err != nil {
+			t.Fatal(err)
+		}
+		settings := stream.CachedInfo().Config
+		change(settings.Metadata)
+		if _, err := s.js.UpdateStream(within(t), settings); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mark(func(meta map[string]string) { meta[bus.RestoringKey] = "copy.tar" })
+	becomes(t, a.Addresses().Internal, "stream_missing", "copy.tar")
+	apptest.MetricBecomes(t, a, "belfry_stream_missing", 1)
+	mark(func(meta map[string]string) { delete(meta, bus.RestoringKey) })
+	becomes(t, a.Addresses().Internal, "ready", "")
 }
