@@ -74,15 +74,32 @@ func setCluster(opts *server.Options, o config.Options) error {
 // checkStore refuses a store that was made alone: a node deletes streams that
 // its cluster does not know.
 func checkStore(o config.Options) error {
-	store := filepath.Join(o.Data, storeDir, "jetstream")
-	if _, err := os.Stat(filepath.Join(store, "$SYS")); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(nodeStore(o)); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	streams, err := filepath.Glob(filepath.Join(store, "$G", "streams", "*"))
+	streams, err := filepath.Glob(filepath.Join(o.Data, storeDir, "jetstream", "$G", "streams", "*"))
 	if err != nil || len(streams) == 0 {
 		return err
 	}
 	return fmt.Errorf("%w: data directory %s holds streams that were made without nats.cluster, and a cluster would delete them: give the node an empty directory with data (--data), and bring what is stored over by backup and restore",
+		ErrMisconfigured, o.Data)
+}
+
+// nodeStore is where a node keeps what its cluster has agreed on; a server that
+// was always alone has nothing there.
+func nodeStore(o config.Options) string {
+	return filepath.Join(o.Data, storeDir, "jetstream", "$SYS")
+}
+
+// checkAlone refuses the store of a node to a server alone: it opens no stream of
+// several replicas, and one of a single replica may have gone on elsewhere.
+func checkAlone(o config.Options) error {
+	if _, err := os.Stat(nodeStore(o)); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	return fmt.Errorf("%w: data directory %s is that of a node of a cluster, and nats.cluster is not set: set it as on the other nodes, or give this gateway an empty directory with data (--data), and bring what is stored over by backup and restore",
 		ErrMisconfigured, o.Data)
 }
 

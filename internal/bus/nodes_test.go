@@ -158,6 +158,28 @@ func TestStoreMadeAloneIsRefused(t *testing.T) {
 	ensured(t, start(t, alone))
 }
 
+// A server alone opens no stream of three replicas.
+func TestStoreOfANodeIsRefusedAlone(t *testing.T) {
+	t.Parallel()
+	all := nodes(t, 3)
+	var started []*Bus
+	for _, o := range all {
+		started = append(started, start(t, o))
+	}
+	ensured(t, started[0])
+	for _, b := range started {
+		shut(t, b)
+	}
+	alone := all[0]
+	alone.NATS.Cluster = config.Cluster{}
+	log, _ := logger(t)
+	_, err := Start(alone, log)
+	says(t, err, alone.Data, "nats.cluster is not set", "backup")
+	if !errors.Is(err, ErrMisconfigured) {
+		t.Error("time does not mend it")
+	}
+}
+
 func TestNodesOverTLS(t *testing.T) {
 	t.Parallel()
 	ca, all := newAuthority(t), nodes(t, 3)

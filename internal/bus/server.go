@@ -132,6 +132,11 @@ func serverOptions(o config.Options) (*server.Options, error) {
 	if !o.Durable {
 		return opts, nil
 	}
+	if !o.NATS.Clustered() {
+		if err := checkAlone(o); err != nil {
+			return nil, err
+		}
+	}
 	opts.JetStream = true
 	opts.DisableJetStreamBanner = true
 	opts.JetStreamDomain = o.NATS.Domain
