@@ -47,6 +47,8 @@ func (s *system) suffer(ctx context.Context, f fault) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", f, err)
 	}
+	over := s.rec.suffers(f)
+	defer over()
 	sleep(ctx, f.hold) // undone also where the run is being ended
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recoverWithin)
 	defer cancel()
@@ -68,7 +70,7 @@ func (s *system) harm(ctx context.Context, f fault) (undo func(context.Context) 
 		return worsen(f.kind, s.gateways[f.part].back...), nil
 	}
 	g := s.gateways[f.part]
-	restart := func(ctx context.Context) error { return s.restart(ctx, g, string(f.kind)) }
+	restart := func(ctx context.Context) error { return s.restart(ctx, g, f) }
 	switch f.kind {
 	case killGateway:
 		return restart, g.kill()
@@ -86,15 +88,15 @@ func (s *system) harm(ctx context.Context, f fault) (undo func(context.Context) 
 }
 
 // restart starts a gateway and measures how long it takes until it is ready.
-func (s *system) restart(ctx context.Context, g *gateway, after string) error {
-	begun := time.Now()
+func (s *system) restart(ctx context.Context, g *gateway, f fault) error {
+	begun := s.rec.now()
 	if err := g.start(); err != nil {
 		return err
 	}
 	if err := g.ready(ctx); err != nil {
 		return err
 	}
-	s.rec.recovered(Recovery{What: "gateway " + g.name + " from its start until it was ready", After: after, Took: time.Since(begun)})
+	s.rec.recovered(Recovery{What: "gateway " + g.name + " from its start until it was ready", After: string(f.kind), Took: s.rec.now() - begun, Beside: s.rec.beside(f, begun)})
 	return nil
 }
 

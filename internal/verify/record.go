@@ -22,6 +22,7 @@ type record struct {
 	notes        []judge.Note
 	counts       map[string]int
 	recoveries   []Recovery
+	spells       []*spell
 	leaders      []time.Duration // when there was one again
 }
 
@@ -110,4 +111,35 @@ func (r *record) led() {
 	r.mu.Lock()
 	r.leaders = append(r.leaders, r.now())
 	r.mu.Unlock()
+}
+
+// A spell is how long something was harmed.
+type spell struct {
+	fault
+	from, to time.Duration // to 0: it still is
+}
+
+// suffers notes that a fault was done; over, that it is undone.
+func (r *record) suffers(f fault) (over func()) {
+	s := &spell{fault: f, from: r.now()}
+	r.mu.Lock()
+	r.spells = append(r.spells, s)
+	r.mu.Unlock()
+	return func() {
+		r.mu.Lock()
+		s.to = r.now()
+		r.mu.Unlock()
+	}
+}
+
+// beside are the other faults that there were at some time since then.
+func (r *record) beside(f fault, since time.Duration) (others []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, s := range r.spells {
+		if s.fault != f && (s.to == 0 || s.to > since) {
+			others = append(others, s.String())
+		}
+	}
+	return others
 }

@@ -3,6 +3,7 @@ package verify
 import (
 	"fmt"
 	"io"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -40,6 +41,7 @@ type Recovery struct {
 	After  string        `json:"after"`
 	Took   time.Duration `json:"took_ns"`
 	Stored int           `json:"stored"` // messages published in this run by then
+	Beside []string      `json:"beside"` // what else was harmed meanwhile: NATS that is away has to be waited for
 }
 
 func newReport(r *run, h *judge.History, v *judge.Verdict) *Report {
@@ -134,11 +136,17 @@ func (p *Report) Write(w io.Writer) {
 	}
 }
 
+// gatewayName is what one gateway's recovery has before another's.
+var gatewayName = regexp.MustCompile(`gateway \S+ `)
+
 // recovery says of each thing how often it recovered, and how quickly.
 func (p *Report) recovery(f func(string, ...any)) {
 	all := map[string][]time.Duration{}
 	for _, r := range p.Recoveries {
-		key := r.What + ", after " + r.After
+		key := gatewayName.ReplaceAllString(r.What, "gateway ") + ", after " + r.After
+		if len(r.Beside) > 0 {
+			key += ", something else being harmed meanwhile"
+		}
 		all[key] = append(all[key], r.Took)
 	}
 	for _, key := range keys(all) {
