@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"belfry/internal/bus"
@@ -137,10 +138,18 @@ func TestCursorStoreReadsBothWays(t *testing.T) {
 			}
 		}
 	}
-	g.store.replicated.Store(true) // then nothing is believed only to the leader
-	if a := g.open("43", "", true); a.found {
-		t.Errorf("got %+v", a)
+	// Of several servers only the leader is asked: another one may be behind.
+	var asked string
+	request := g.store.request
+	g.store.request = func(m *nats.Msg, within time.Duration, done func(*nats.Msg, error)) func() bool {
+		asked = m.Subject
+		return request(m, within, done)
 	}
+	g.store.replicated.Store(true)
+	if a := g.open("43", "", true); a.found || asked != "$JS.API.STREAM.MSG.GET.KV_BELFRY_CURSORS" {
+		t.Errorf("asked %s, got %+v", asked, a)
+	}
+	g.store.request = request
 	revs := make(chan error, 2)
 	g.store.put("42", record{"e1", 8, nil}, 0, "w", func(_ uint64, err error) { revs <- err })
 	g.store.put("42", record{"e1", 8, nil}, 1, "w", func(_ uint64, err error) { revs <- err })

@@ -69,10 +69,14 @@ func newCursorStore(b *bus.Bus, domain string) *cursorStore {
 	return s
 }
 
-// get reads what is stored under a key. It asks any server that has the
-// bucket, which may be behind; that there is nothing is believed only to the
-// leader.
+// get reads what is stored under a key. Of several servers that have the bucket
+// only the leader is asked: another one may be behind, and a user whose cursor is
+// an old one would get again what came since.
 func (s *cursorStore) get(key string, done func(storedCursor, error)) {
+	if s.replicated.Load() {
+		s.getFromLeader(key, done)
+		return
+	}
 	ask := nats.NewMsg(s.api + "DIRECT.GET." + s.stream + "." + s.subject + key)
 	s.request(ask, cursorGetTimeout, func(m *nats.Msg, err error) {
 		switch {
@@ -80,8 +84,6 @@ func (s *cursorStore) get(key string, done func(storedCursor, error)) {
 			done(storedCursor{}, fmt.Errorf("read delivered cursor %s: %w", key, err))
 		case isStored(m):
 			done(readCursor(last(m.Header, headerSequence), m.Header, m.Data))
-		case m.Header.Get(headerStatus) == "404" && s.replicated.Load():
-			s.getFromLeader(key, done)
 		case m.Header.Get(headerStatus) == "404":
 			done(storedCursor{}, nil)
 		default:
