@@ -56,7 +56,7 @@ func run(args []string) int {
 		},
 	}
 	root.SetArgs(args)
-	root.AddCommand(serveCommand(), demoCommand(), publishCommand(), listenCommand(), benchCommand(), verifyCommand(), subjectCommand(),
+	root.AddCommand(serveCommand(), steppedCommand(), demoCommand(), publishCommand(), listenCommand(), benchCommand(), verifyCommand(), subjectCommand(),
 		epochCommand(), backupCommand(), restoreCommand(), checkCommand(), versionCommand())
 	cmd, err := root.ExecuteC()
 	switch {

@@ -249,7 +249,8 @@ func (r *restoring) stream(ctx context.Context, e backup.Entry) error {
 func (r *restoring) put(ctx context.Context, e backup.Entry) error {
 	change := backup.Change{Metadata: map[string]string{bus.RestoringKey: r.file}, Replicas: r.o.Stream.Replicas}
 	if e.Epoch != "" {
-		change.Metadata[journal.EpochKey] = journal.FreshEpoch()
+		_, copied, _ := strings.Cut(e.Epoch, ".")
+		change.Metadata[journal.EpochKey] = journal.FreshEpoch(copied)
 	}
 	copied := func() io.Reader { return r.f.Copy(e.Stream) }
 	_, err := backup.Replace(ctx, r.b.Conn(), r.o.NATS.Domain, e.Stream, copied, change)

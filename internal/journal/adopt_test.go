@@ -152,7 +152,7 @@ func TestCopyOnACluster(t *testing.T) {
 	if err := backup.Delete(w.ctx(), nc, "", name); err != nil {
 		t.Fatal(err)
 	}
-	epoch := FreshEpoch()
+	epoch := FreshEpoch("")
 	if _, err := backup.Restore(w.ctx(), nc, "", &copied, backup.Change{Metadata: map[string]string{EpochKey: epoch}}); err != nil {
 		t.Fatal(err)
 	}

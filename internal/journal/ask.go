@@ -34,6 +34,7 @@ type fetcher struct {
 	api   string
 	inbox string // with the dot before the token
 	sub   *nats.Subscription
+	date  *storeDate
 
 	mu     sync.Mutex // guards the following
 	asks   map[uint64]*ask
@@ -59,7 +60,7 @@ func apiPrefix(domain string) string {
 
 // newFetcher subscribes to the replies. api is apiPrefix's.
 func newFetcher(nc *nats.Conn, api string) (*fetcher, error) {
-	f := &fetcher{nc: nc, api: api, inbox: nc.NewInbox() + ".", asks: map[uint64]*ask{}}
+	f := &fetcher{nc: nc, api: api, inbox: nc.NewInbox() + ".", date: newStoreDate(), asks: map[uint64]*ask{}}
 	var err error
 	if f.sub, err = nc.Subscribe(f.inbox+"*", f.onReply); err != nil {
 		return nil, fmt.Errorf("subscribe to what is read from streams: %w", err)

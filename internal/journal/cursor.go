@@ -141,7 +141,7 @@ func (k *Cursors) leaveTicket(e *cursorEntry, seq uint64, sure bool) {
 		k.stats.TicketsDropped++
 		return
 	}
-	w.leaves = append(w.leaves, cursorLeave{newTicket(seq, k.now()), sure})
+	w.leaves = append(w.leaves, cursorLeave{newTicket(seq, k.date()), sure})
 	if sure {
 		k.soil(e)
 	}

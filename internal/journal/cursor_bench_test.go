@@ -94,7 +94,7 @@ func BenchmarkCursorConfirm(b *testing.B) {
 func BenchmarkCursorOpens(b *testing.B) {
 	const n = 10_000
 	g := cursorsOn(b, cursorBus(b))
-	g.now = time.Now
+	g.now, g.date = time.Now, time.Now
 	storm := func(b *testing.B) {
 		for range b.N {
 			b.StopTimer()

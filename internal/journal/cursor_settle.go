@@ -165,7 +165,7 @@ func (k *Cursors) proceed(e *cursorEntry) {
 // draw draws up what is to be stored if those that are being served take their
 // tickets, the oldest for the first of them.
 func (k *Cursors) draw(e *cursorEntry) *cursorPlan {
-	w, now := e.work, k.now()
+	w, now := e.work, k.date()
 	p := &cursorPlan{rev: e.rev}
 	alive := ticketsAlive(w.tickets, now)
 	p.expired = len(w.tickets) - len(alive)

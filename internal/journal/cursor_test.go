@@ -74,6 +74,7 @@ func cursorsOn(t testing.TB, b *bus.Bus) *cursorGateway {
 		defer g.clock.Unlock()
 		return g.time
 	}
+	g.date = g.now
 	g.away = func() bool { _, away := b.Away(); return away }
 	g.ensure = func(ctx context.Context) error {
 		return g.store.ensure(ctx, b.JetStream(), b.Names().Notifications(), "create")

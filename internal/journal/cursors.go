@@ -35,7 +35,8 @@ type Cursors struct {
 	store *cursorStore
 	names subject.Names
 	log   *slog.Logger
-	now   func() time.Time
+	now   func() time.Time // for what is due; it does not step
+	date  func() time.Time // for how long tickets are kept, which all gateways know
 	away  func() bool
 	// ensure makes the bucket fit for use, or says why it is not.
 	ensure func(context.Context) error
@@ -73,8 +74,9 @@ const (
 	cursorOrphans = 256 << 10
 )
 
-func newCursors(b *bus.Bus, names subject.Names, o config.Options, log *slog.Logger) *Cursors {
+func newCursors(b *bus.Bus, names subject.Names, o config.Options, log *slog.Logger, date *storeDate) *Cursors {
 	k := makeCursors(newCursorStore(b, o.NATS.Domain), names, log)
+	k.date = date.time
 	k.away = func() bool { _, away := b.Away(); return away }
 	k.ensure = func(ctx context.Context) error {
 		return k.store.ensure(ctx, b.JetStream(), names.Notifications(), o.Stream.Manage)
@@ -89,6 +91,7 @@ func makeCursors(store *cursorStore, names subject.Names, log *slog.Logger) *Cur
 	return &Cursors{
 		store: store, names: names, log: log, ctx: ctx, quit: quit,
 		now:    time.Now,
+		date:   time.Now,
 		away:   func() bool { return false },
 		ensure: func(context.Context) error { return nil },
 		wake:   make(chan struct{}, 1),

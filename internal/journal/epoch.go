@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"math"
 	"math/rand/v2"
 	"regexp"
 	"strconv"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"belfry/internal/bus"
+	"belfry/internal/wall"
 )
 
 // EpochKey is the stream's metadata that a rotation changes.
@@ -85,7 +87,7 @@ func (s *sequencer) heedLayout(meta map[string]string) {
 // Only the stream's metadata is changed, whatever stream.manage says. It needs
 // the rights of bus.ChangeMetadata.
 func Rotate(ctx context.Context, b *bus.Bus, stream string) (epoch string, err error) {
-	if err := b.ChangeMetadata(ctx, stream, func(meta map[string]string) { meta[EpochKey] = FreshEpoch() }); err != nil {
+	if err := b.ChangeMetadata(ctx, stream, func(meta map[string]string) { meta[EpochKey] = FreshEpoch(meta[EpochKey]) }); err != nil {
 		return "", fmt.Errorf("rotate the epoch of stream %s: %w", stream, err)
 	}
 	// Another one may have been as quick: then its epoch counts, which is as new.
@@ -97,7 +99,16 @@ func Rotate(ctx context.Context, b *bus.Bus, stream string) (epoch string, err e
 
 // FreshEpoch is a value for EpochKey. It is the time in ns: none comes twice,
 // whatever copy is restored.
-func FreshEpoch() string { return strconv.FormatInt(time.Now().UnixNano(), 36) }
+//
+// Where the value before, if there is one, is of a clock that was ahead, it is the
+// next one: epochs go forward.
+func FreshEpoch(before string) string {
+	fresh := uint64(wall.Now().UnixNano())
+	if last, err := strconv.ParseUint(before, 36, 64); err == nil && last >= fresh && last < math.MaxInt64 {
+		fresh = last + 1
+	}
+	return strconv.FormatUint(fresh, 36)
+}
 
 // Epoch asks for a stream's epoch.
 func Epoch(ctx context.Context, b *bus.Bus, stream string) (string, error) {

@@ -189,7 +189,7 @@ func (r *follower) read(ctx context.Context, now standing) error {
 	}
 	for _, m := range msgs {
 		r.at.Seq = m.seq
-		if !m.marker && (m.expires == 0 || m.expires > time.Now().UnixNano()) {
+		if !m.marker && (m.expires == 0 || m.expires > r.fetch.date.now()) {
 			r.Publication(r.position(), m.data)
 		}
 	}

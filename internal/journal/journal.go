@@ -108,11 +108,12 @@ func newJournal(b *bus.Bus, h Hub, o config.Options, log *slog.Logger, p pace, a
 	}
 	for _, src := range all {
 		r := newRing(src.id, ringEntries, ringBytes)
+		r.date = f.date
 		j.sequencers = append(j.sequencers, newSequencer(src, b, api, h, f, r, log, p))
 	}
 	j.Publisher = &Publisher{b, all, j.epochOf}
 	j.deep = newDeepReader(b, o, log)
-	j.cursors = newCursors(b, b.Names(), o, log)
+	j.cursors = newCursors(b, b.Names(), o, log, f.date)
 	j.cursors.quiet = j.nothingSince
 	j.open = j.cursors.Open
 	b.OnReconnect(j.back)

@@ -85,6 +85,7 @@ func (f *fetcher) state(ctx context.Context, stream string) (first, last uint64,
 	if err != nil {
 		return 0, 0, time.Time{}, nil, fmt.Errorf("ask for the state of stream %s: %w", stream, err)
 	}
+	f.date.heed(answer.TimeStamp)
 	return answer.State.FirstSeq, answer.State.LastSeq, answer.Created, answer.Config.Metadata, nil
 }
 

@@ -50,7 +50,7 @@ func older(ctx context.Context, f *fetcher, q deepQuery) (batch []hub.Publicatio
 	if q.after >= low {
 		return nil, q.after, nil
 	}
-	page := page{query: q, fetcher: f, low: low, next: low, epoch: epoch, now: time.Now().UnixNano()}
+	page := page{query: q, fetcher: f, low: low, next: low, epoch: epoch, now: q.ring.date.now()}
 	page.giveUp = time.Now().Add(olderPatience)
 	for i := range q.channels {
 		if err := page.read(ctx, i); err != nil {

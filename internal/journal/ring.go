@@ -41,6 +41,7 @@ type ring struct {
 	entries uint32 // the most to hold
 	bytes   int    // likewise
 	seed    maphash.Seed
+	date    *storeDate
 
 	mu     sync.RWMutex // guards the following
 	epoch  string
@@ -98,7 +99,7 @@ func newRing(s position.Stream, entries, bytes int) *ring {
 		blocks *= 2
 	}
 	return &ring{
-		stream: s, entries: uint32(entries), bytes: bytes, seed: maphash.MakeSeed(),
+		stream: s, entries: uint32(entries), bytes: bytes, seed: maphash.MakeSeed(), date: newStoreDate(),
 		blocks: make([]*block, blocks), heads: map[uint64]uint32{},
 	}
 }

@@ -3,7 +3,6 @@ package journal
 import (
 	"hash/maphash"
 	"sort"
-	"time"
 
 	"belfry/internal/hub"
 )
@@ -24,7 +23,7 @@ func (r *ring) recent(channels []string, after, until uint64, maxBytes int) (bat
 	}
 	var one [1]walk
 	walks, expected := r.walks(one[:0], channels, after)
-	now := time.Now().UnixNano()
+	now := r.date.now()
 	next = after
 	for read, bytes := 0, 0; ; read++ {
 		w := earliest(walks)

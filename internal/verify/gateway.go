@@ -18,7 +18,7 @@ import (
 	"belfry/internal/verify/line"
 )
 
-// A gateway is a `belfry serve` of ours, or none for now, the line that clients
+// A gateway is a `belfry serve-stepped` of ours, or none for now, the line that clients
 // reach it by, and those that it reaches NATS by.
 type gateway struct {
 	name   string
@@ -32,6 +32,8 @@ type gateway struct {
 	mu   sync.Mutex // guards the following
 	cmd  *exec.Cmd
 	done chan struct{}
+	in   io.Writer     // tells it by how much its clock is wrong
+	off  time.Duration // which is what it was told last
 }
 
 // newGateway makes one that is not started. env are its settings beside the
@@ -73,13 +75,17 @@ func (g *gateway) start() error {
 	if err != nil {
 		return fmt.Errorf("start gateway %s: %w", g.name, err)
 	}
-	cmd := exec.Command(g.binary, "serve")
+	cmd := exec.Command(g.binary, "serve-stepped", "--", g.off.String())
 	cmd.Env, cmd.Dir = g.env, g.dir
 	// Through a pipe: a limit on the process's files must not silence it.
 	cmd.Stdout = struct{ io.Writer }{log}
 	cmd.Stderr = cmd.Stdout
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a terminal's ^C is not for it
-	if err := cmd.Start(); err != nil {
+	in, err := cmd.StdinPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
 		_ = log.Close()
 		return fmt.Errorf("start gateway %s: %w", g.name, err)
 	}
@@ -89,7 +95,7 @@ func (g *gateway) start() error {
 		_ = log.Close()
 		close(done)
 	}()
-	g.cmd, g.done = cmd, done
+	g.cmd, g.done, g.in = cmd, done, in
 	return nil
 }
 
@@ -112,6 +118,18 @@ func (g *gateway) disk(do func(pid int) error) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return do(g.cmd.Process.Pid)
+}
+
+// step has its clock be wrong by so much: the time of day, that is, as it alone
+// sees it. One that is not there is told when it starts.
+func (g *gateway) step(off time.Duration) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.off = off
+	if _, err := fmt.Fprintln(g.in, off); err != nil && !errors.Is(err, os.ErrClosed) && !errors.Is(err, syscall.EPIPE) {
+		return fmt.Errorf("step the clock of gateway %s: %w", g.name, err)
+	}
+	return nil
 }
 
 // gone waits until its process has ended.

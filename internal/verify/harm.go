@@ -32,7 +32,9 @@ func (s *system) take(ctx context.Context, t turn, p *press) error {
 		return err
 	}
 	err := s.well(ctx)
-	s.rec.isAway(from)
+	if t.away() {
+		s.rec.isAway(from)
+	}
 	return err
 }
 
@@ -70,6 +72,9 @@ func (s *system) harm(ctx context.Context, f fault) (undo func(context.Context) 
 		return worsen(f.kind, s.gateways[f.part].back...), nil
 	}
 	g := s.gateways[f.part]
+	if f.kind == stepClock {
+		return func(context.Context) error { return g.step(0) }, g.step(f.off)
+	}
 	restart := func(ctx context.Context) error { return s.restart(ctx, g, f) }
 	switch f.kind {
 	case killGateway:

@@ -3,6 +3,7 @@ package verify
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 )
 
@@ -13,9 +14,15 @@ type fault struct {
 	part  int           // which gateway, node or stream, from 0
 	after time.Duration // since the turn began
 	hold  time.Duration
+	off   time.Duration // stepClock: by how much it is wrong
 }
 
-func (f fault) String() string { return fmt.Sprintf("%s %d", f.kind, f.part+1) }
+func (f fault) String() string {
+	if f.kind == stepClock {
+		return fmt.Sprintf("%s %d by %s", f.kind, f.part+1, f.off)
+	}
+	return fmt.Sprintf("%s %d", f.kind, f.part+1)
+}
 
 // A kind is what a fault does.
 type kind string
@@ -24,6 +31,7 @@ const (
 	killGateway      kind = "kill -9 gateway"
 	terminateGateway kind = "SIGTERM gateway"
 	stopGateway      kind = "SIGSTOP gateway"
+	stepClock        kind = "step the clock of gateway"
 	cutClients       kind = "cut the clients' line to gateway"
 	freezeClients    kind = "freeze the clients' line to gateway"
 	forgetClients    kind = "forget the clients' connections to gateway"
@@ -48,6 +56,8 @@ func (k kind) scope() string {
 	switch k {
 	case killGateway, terminateGateway, stopGateway, fillGatewayDisk:
 		return "gateway"
+	case stepClock:
+		return "clock"
 	case cutClients, freezeClients, forgetClients, slowClients:
 		return "front"
 	case cutNATS, freezeNATS, slowNATS:
@@ -61,6 +71,12 @@ func (k kind) scope() string {
 // A turn is some faults that overlap. A fault of a stream's history has a turn
 // of its own: what was published before, during and after it must be certain.
 type turn []fault
+
+// away tells whether something is away meanwhile. A gateway whose clock is wrong
+// is there.
+func (t turn) away() bool {
+	return slices.ContainsFunc(t, func(f fault) bool { return f.kind != stepClock })
+}
 
 // A planner makes the plan, which follows from the seed and the topology alone.
 // How long a turn takes does not, so the plan has no end: who carries it out
@@ -85,12 +101,20 @@ func newPlanner(seed uint64, t Topology) *planner {
 	return p
 }
 
-// next is the next turn.
-func (p *planner) next() turn {
+// next is the next turn, and how long to rest before it.
+func (p *planner) next() (rest time.Duration, t turn) {
+	rest = p.time(500*time.Millisecond, 2*time.Second)
+	return rest, p.turn()
+}
+
+func (p *planner) turn() turn {
 	var t turn
 	for want := 1 + p.rng.IntN(3); len(t) < want; {
 		k := p.draw()
 		f := fault{kind: k, part: p.part(k), after: p.time(0, 1500*time.Millisecond), hold: p.time(200*time.Millisecond, 4*time.Second)}
+		if k == stepClock {
+			f.off = p.step()
+		}
 		if k.scope() == "stream" {
 			if len(t) > 0 { // its turn is the next one
 				p.bag = append(p.bag, k)
@@ -114,7 +138,7 @@ func (p *planner) next() turn {
 func (p *planner) draw() kind {
 	if len(p.bag) == 0 {
 		p.bag = []kind{
-			killGateway, killGateway, killGateway, terminateGateway, terminateGateway, stopGateway,
+			killGateway, killGateway, killGateway, terminateGateway, terminateGateway, stopGateway, stepClock, stepClock,
 			cutClients, freezeClients, forgetClients, slowClients,
 			cutNATS, freezeNATS, slowNATS, purgeStream, recreateStream, restoreStream,
 		}
@@ -147,4 +171,15 @@ func (p *planner) part(k kind) int {
 
 func (p *planner) time(from, to time.Duration) time.Duration {
 	return from + time.Duration(p.rng.Int64N(int64(to-from)))
+}
+
+// step is by how much a clock is wrong: forward or back, as often by seconds as
+// by hours.
+func (p *planner) step() time.Duration {
+	size := []time.Duration{time.Second, time.Minute, time.Hour}[p.rng.IntN(3)]
+	off := p.time(size, 6*size).Round(time.Millisecond)
+	if p.rng.IntN(2) == 0 {
+		return -off
+	}
+	return off
 }

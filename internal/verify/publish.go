@@ -25,6 +25,11 @@ const (
 	retryAfter = 50 * time.Millisecond
 	giveUp     = 100 * time.Second
 	publishers = 16
+
+	// One publication of lasting has a TTL, which ends some while after the run: a
+	// gateway that goes by a clock that is wrong takes it for expired.
+	lasting = 4
+	after   = 5 * time.Minute
 )
 
 // A press publishes, in so many goroutines, each waiting for each
@@ -36,6 +41,7 @@ type press struct {
 	pick  func(*rand.Rand) string // a channel
 	rate  float64
 	name  string
+	ttl   time.Duration // of some of them; 0 for none
 	n     atomic.Int64
 
 	// still is held by who changes a stream's history, and read-held from before
@@ -69,7 +75,8 @@ func (p *press) run(ctx context.Context, seed uint64) {
 func (p *press) publish(channel string) {
 	p.still.RLock()
 	defer p.still.RUnlock()
-	id := fmt.Sprintf("%s.%d", p.name, p.n.Add(1))
+	n := p.n.Add(1)
+	id := fmt.Sprintf("%s.%d", p.name, n)
 	pub := &judge.Publication{ID: id, Channel: channel, Sent: p.rec.now()}
 	p.rec.published(pub)
 	to, err := subjectOf(p.names, channel)
@@ -77,6 +84,9 @@ func (p *press) publish(channel string) {
 		panic(err) // channels are named by us
 	}
 	msg := &nats.Msg{Subject: to, Data: payload(id), Header: nats.Header{nats.MsgIdHdr: {to + ":" + id}}}
+	if p.ttl > 0 && n%lasting == 0 {
+		msg.Header.Set("Nats-TTL", p.ttl.Round(time.Second).String())
+	}
 	for tries := 1; ; tries++ {
 		seq, err := p.try(msg)
 		if err == nil {

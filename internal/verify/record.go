@@ -143,3 +143,15 @@ func (r *record) beside(f fault, since time.Duration) (others []string) {
 	}
 	return others
 }
+
+// unheard is when gateways were not told of their connections' ends.
+func (r *record) unheard() (list []judge.Unheard) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, s := range r.spells {
+		if s.kind == forgetClients {
+			list = append(list, judge.Unheard{Gateway: fmt.Sprint("gateway ", s.part+1), Span: judge.Span{From: s.from, To: s.to}})
+		}
+	}
+	return list
+}

@@ -103,6 +103,9 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	}
 	defer func() { _ = s.close() }()
 	r := &run{Options: o, rec: rec, system: s}
+	if s.ours {
+		r.plan = newPlanner(o.Seed, o.Topology).next
+	}
 	return r.run(ctx)
 }
 
@@ -113,6 +116,7 @@ type run struct {
 	system   *system
 	press    *press
 	people   *people
+	plan     func() (rest time.Duration, t turn) // nil: nothing is done
 	settling atomic.Bool
 }
 
@@ -133,6 +137,9 @@ func (r *run) run(ctx context.Context) (*Report, error) {
 		defer func() { _ = s.Unsubscribe() }()
 	}
 	r.press = &press{rec: r.rec, nc: r.system.nc, names: r.Names, rate: r.Rate, name: r.people.prefix, pick: r.people.pick}
+	if r.system.ours { // who runs theirs may not allow it
+		r.press.ttl = r.Duration + after
+	}
 
 	living, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
@@ -161,13 +168,11 @@ func (r *run) run(ctx context.Context) (*Report, error) {
 
 // faults does one turn after another, until time is over.
 func (r *run) faults(ctx context.Context) error {
-	if !r.system.ours {
+	if r.plan == nil {
 		return nil
 	}
-	plan := newPlanner(r.Seed, r.Topology)
 	for {
-		rest := 500*time.Millisecond + time.Duration(plan.rng.Int64N(int64(1500*time.Millisecond)))
-		t := plan.next()
+		rest, t := r.plan()
 		if !sleep(ctx, rest) {
 			return nil
 		}
@@ -194,7 +199,7 @@ func (r *run) settle() {
 }
 
 func (r *run) report() *Report {
-	h := &judge.History{Publications: r.rec.publications, Changes: r.rec.changes, Away: r.rec.away, Notes: r.rec.notes}
+	h := &judge.History{Publications: r.rec.publications, Changes: r.rec.changes, Away: r.rec.away, Unheard: r.rec.unheard(), Notes: r.rec.notes}
 	for _, c := range r.people.clients {
 		h.Clients = append(h.Clients, c.history)
 	}

@@ -73,16 +73,22 @@ func keeps(t *testing.T, o Options) *Report {
 	if r == nil {
 		return &Report{}
 	}
+	kept(t, r)
+	return r
+}
+
+// kept fails unless a run kept the promise, and was one.
+func kept(t *testing.T, r *Report) {
+	t.Helper()
 	var text strings.Builder
 	r.Write(&text)
 	t.Log(text.String())
 	if !r.OK() {
-		t.Errorf("topology %s, seed %d: the promise was broken", o.Topology, o.Seed)
+		t.Errorf("topology %s, seed %d: the promise was broken", r.Topology, r.Seed)
 	}
 	if r.Acknowledged < 100 || r.Delivered < r.Acknowledged || r.Connections < r.Clients {
-		t.Errorf("topology %s, seed %d: too little happened to prove anything", o.Topology, o.Seed)
+		t.Errorf("topology %s, seed %d: too little happened to prove anything", r.Topology, r.Seed)
 	}
-	return r
 }
 
 const short = 10 * time.Second
@@ -194,7 +200,7 @@ func TestTheSeedIsThePlan(t *testing.T) {
 		if one == other {
 			t.Errorf("%s: seeds 1 and 2 have the same plan", topology)
 		}
-		for _, k := range []kind{killGateway, terminateGateway, stopGateway, cutClients, freezeClients, forgetClients, slowClients, cutNATS, freezeNATS, slowNATS, purgeStream, recreateStream, restoreStream} {
+		for _, k := range []kind{killGateway, terminateGateway, stopGateway, stepClock, cutClients, freezeClients, forgetClients, slowClients, cutNATS, freezeNATS, slowNATS, purgeStream, recreateStream, restoreStream} {
 			if !strings.Contains(one, string(k)) {
 				t.Errorf("%s: a long plan has no %q", topology, k)
 			}
@@ -207,7 +213,7 @@ func plan(topology Topology, seed uint64) string {
 	p := newPlanner(seed, topology)
 	var text strings.Builder
 	for range 100 {
-		fmt.Fprintln(&text, p.next())
+		fmt.Fprintln(&text, p.turn())
 	}
 	return text.String()
 }

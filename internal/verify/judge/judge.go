@@ -97,6 +97,13 @@ const (
 // A Span is a time in which something was so.
 type Span struct{ From, To time.Duration }
 
+// Unheard says that a gateway was not told of its connections' ends, as where a
+// router forgets them: it finds out by itself.
+type Unheard struct {
+	Gateway string // as in Conn
+	Span
+}
+
 // A Note is what happened to the system, for the stories.
 type Note struct {
 	At   time.Duration
@@ -147,7 +154,8 @@ type History struct {
 	Publications []*Publication
 	Changes      []Change // in order of time
 	Away         []Span   // when gateways could not reach NATS, or not all of it
-	Notes        []Note   // in order of time
+	Unheard      []Unheard
+	Notes        []Note // in order of time
 	Clients      []*Client
 }
 
@@ -211,6 +219,9 @@ const (
 	// where it did is kept.
 	Known      = 2 * time.Second
 	TicketLife = 5 * time.Minute
+	// FoundOut is how long it takes a gateway to find out that a connection has
+	// ended of which it was not told: a ping after 25 s, and 10 s for its answer.
+	FoundOut = 35 * time.Second
 	// each bounds the violations of a kind that are told one by one.
 	each = 20
 )

@@ -297,6 +297,22 @@ func TestChanges(t *testing.T) {
 			s.change(Change{Stream: position.Notifications, What: Restored, Last: 2})
 			s.reset("epoch", place("e.1", 2, 0))
 		}},
+		"restored, and told after the next has come": {tell: func(s *story) {
+			s.publish("#ann", 4)
+			s.change(Change{Stream: position.Notifications, What: Restored, Last: 1})
+			s.publish("#ann", 2, 3, 4, 5)
+			s.gotOf(place("e", 5, 0), "#ann", id("#ann", 1, 5))
+			s.reset("epoch", place("e.1", 1, 0))
+			for seq := uint64(2); seq <= 5; seq++ {
+				s.gotOf(place("e.1", seq, 0), "#ann", id("#ann", 1, seq))
+			}
+		}},
+		"restored, and not told after the next has come": {wants: []Kind{Gap}, tell: func(s *story) {
+			s.change(Change{Stream: position.Notifications, What: Restored, Last: 1})
+			s.tick(Seen)
+			s.publish("#ann", 2, 3, 4)
+			s.gotOf(place("e", 4, 0), "#ann", id("#ann", 1, 4))
+		}},
 		"restored, and what it lost comes after": {wants: []Kind{Misdelivered}, tell: func(s *story) {
 			s.got(place("e", 2, 0), 2)
 			s.change(Change{Stream: position.Notifications, What: Restored, Last: 2})
@@ -349,6 +365,30 @@ func TestWithoutPositions(t *testing.T) {
 		"again, from where an earlier connection broke": {tell: func(s *story) {
 			s.tabGot(1)
 			s.connect(s.tab, position.Position{}) // at once
+			s.tabGot(2)
+			s.tick(time.Minute)
+			s.connect(s.tab, position.Position{})
+			s.tabGot(2, 3)
+		}},
+		"again, from where a connection broke that the gateway was not told of": {tell: func(s *story) {
+			s.tabGot(1)
+			s.Unheard = []Unheard{{"1", Span{s.clock, s.clock + time.Second}}}
+			s.tick(10 * time.Second)
+			s.end(s.tab)
+			s.tick(10 * time.Second)
+			s.connect(s.tab, position.Position{})
+			s.tabGot(2)
+			s.tick(time.Minute)
+			s.connect(s.tab, position.Position{})
+			s.tabGot(2, 3)
+		}},
+		"the same, at another gateway": {wants: []Kind{Duplicated}, tell: func(s *story) {
+			s.tabGot(1)
+			s.Unheard = []Unheard{{"2", Span{s.clock, s.clock + time.Second}}}
+			s.tick(10 * time.Second)
+			s.end(s.tab)
+			s.tick(10 * time.Second)
+			s.connect(s.tab, position.Position{})
 			s.tabGot(2)
 			s.tick(time.Minute)
 			s.connect(s.tab, position.Position{})

@@ -118,6 +118,13 @@ func (l *ledger) in(p *Publication, era int) bool {
 	return ok && c.What == Restored && p.Seq >= c.First && p.Seq <= c.Last && l.in(p, c.Of)
 }
 
+// ended is the change that a publication was lost with, when its stream got
+// another history.
+func (l *ledger) ended(p *Publication) (Change, bool) {
+	c, ok := l.began(p.stream(), p.Era+1)
+	return c, ok && !l.in(p, p.Era+1)
+}
+
 // purge is the change that took a sequence out of an era.
 func (l *ledger) purge(s position.Stream, era int, seq uint64) (Change, bool) {
 	for _, c := range l.changes[s] {

@@ -165,7 +165,7 @@ func (u *user) late(c *Client, first, second *Conn, tickets map[*Conn]*Conn) boo
 		if next.Opened > first.Opened {
 			return false
 		}
-		unknown := next.Opened-broken.Closed < Known || u.away(broken.Closed-Known, next.Opened) > 0
+		unknown := next.Opened-broken.Closed < Known || u.away(broken.Closed-Known, next.Opened) > 0 || u.unheard(broken, next.Opened)
 		if by := tickets[broken]; unknown && (by == nil || by == second) && second.Opened-broken.Closed <= TicketLife+Seen {
 			tickets[broken] = second
 			return true
@@ -175,6 +175,14 @@ func (u *user) late(c *Client, first, second *Conn, tickets map[*Conn]*Conn) boo
 }
 
 // away is for how long, between two times, something was away.
+// unheard tells whether a gateway may not have known at some time that a
+// connection had ended, as it was not told.
+func (u *user) unheard(c *Conn, at time.Duration) bool {
+	return slices.ContainsFunc(u.Unheard, func(s Unheard) bool {
+		return s.Gateway == c.Gateway && s.From <= c.Closed && s.To >= c.Opened && at <= s.To+FoundOut+Known
+	})
+}
+
 func (u *user) away(from, to time.Duration) (sum time.Duration) {
 	for _, s := range u.Away {
 		if begin, end := max(from, s.From), min(to, s.To); end > begin {
