@@ -41,7 +41,11 @@ func (l *loading) hostPort(key, addr string) (host, port string, ok bool) {
 		_, err = strconv.ParseUint(port, 10, 16)
 	}
 	if err != nil {
-		l.mistake(key, fmt.Sprintf("is %q, not host:port", addr), "write it as 127.0.0.1:6003, as :6003 for every address of this machine, or with port 0 for any free one")
+		example := "6003"
+		if _, err := strconv.ParseUint(addr, 10, 16); err == nil {
+			example = addr // a port alone
+		}
+		l.mistake(key, fmt.Sprintf("is %q, not host:port", addr), fmt.Sprintf("write it as 127.0.0.1:%s, as :%[1]s for every address of this machine, or with port 0 for any free one", example))
 		return "", "", false
 	}
 	return host, port, true
