@@ -20,7 +20,8 @@ const (
 	// puts a copy in its place deletes it first.
 	remakeAfter = 4 * time.Second
 	// firstReopen and lastReopen are the pauses after an embedded server was started
-	// again because it could not write: where it can't again, they double.
+	// again because it could not write: where it can't again, they double, until it
+	// has been well for as long as the last one.
 	firstReopen = 5 * time.Second
 	lastReopen  = 5 * time.Minute
 )
@@ -65,7 +66,9 @@ func (k *keeper) look(ctx context.Context) {
 		return // which readiness sees by itself
 	}
 	found, ok := k.streams(ctx)
-	if ok && found.state == "" && !k.r.bus.Embedded() {
+	// An embedded server says by itself what it could not write; that it can again
+	// is seen by writing.
+	if ok && found.state == "" && (!k.r.bus.Embedded() || k.told.state == ops.NotStoring) {
 		found, ok = k.probe(ctx)
 	}
 	if ok && ctx.Err() == nil {
@@ -102,20 +105,23 @@ func (k *keeper) mend(failed error) {
 		k.tell(harm{ops.NotStoring, notStoring(fmt.Errorf("%w; it could not be started again, which is tried on: %w", failed, err), remedy)})
 		return
 	}
-	k.a.log.Warn("the embedded NATS was started again and can write: what was acknowledged is there, what was not must be published again")
+	k.a.log.Warn("the embedded NATS was started again: what was acknowledged is there, what was not must be published again")
+	if time.Since(k.reopen) > lastReopen {
+		k.pause = firstReopen
+	}
 	k.reopen = time.Now().Add(k.pause)
 	k.pause = min(2*k.pause, lastReopen)
-	k.tell(harm{})
+	k.tell(harm{ops.NotStoring, notStoring(failed, "the embedded NATS was started again, and is tried: a moment")})
 }
 
 func notStoring(err error, remedy string) string {
 	return fmt.Sprintf("not all that is published is stored: %v: %s", err, remedy)
 }
 
-// probe finds out whether a NATS elsewhere stores what it is given. Once may be an
-// election.
+// probe finds out whether a NATS elsewhere stores what it is given, or the one
+// inside again. Once may be an election.
 func (k *keeper) probe(ctx context.Context) (found harm, ok bool) {
-	err := k.r.journal.Probe(ctx)
+	err := k.r.journal.Probe(ctx, k.r.bus.Embedded())
 	failed := errors.Is(err, bus.ErrNotStoring)
 	doubted := k.doubt
 	k.doubt = failed

@@ -116,12 +116,15 @@ func (e *embedded) leaderless() (since time.Time, yes bool) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if time.Since(c.looked) >= lookEvery {
-		c.looked = time.Now()
-		if e.leader() != "" {
+	if now := time.Now(); now.Sub(c.looked) >= lookEvery {
+		c.looked = now
+		c.mu.Unlock() // the server may take its time: others get what was last seen
+		leader := e.leader()
+		c.mu.Lock()
+		if leader != "" {
 			c.since = time.Time{}
 		} else if c.since.IsZero() {
-			c.since = c.looked
+			c.since = now
 		}
 	}
 	return c.since, !c.since.IsZero()

@@ -60,7 +60,7 @@ func startServer(o config.Options, log *slog.Logger) (*embedded, error) {
 	}
 	e := &embedded{o: o, log: log, unlock: unlock}
 	if o.NATS.Clustered() {
-		e.cluster = &membership{o: o.NATS.Cluster}
+		e.cluster = &membership{o: o.NATS.Cluster, since: time.Now()} // none before one is seen
 	}
 	if err := e.open(opts); err != nil {
 		unlock()
