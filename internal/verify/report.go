@@ -115,7 +115,7 @@ func (p *Report) Write(w io.Writer) {
 	for _, reason := range keys(p.Resets) {
 		f("  %-48s %d", "reset: "+reason, p.Resets[reason])
 	}
-	f("without positions, came again as documented: %d, at most %.1fs before the break; %d more while something was away, and %d from where a connection broke off that was followed at once", p.Again-p.AgainAway, p.Longest, p.AgainAway, p.AgainLate)
+	f("without positions, came again as documented: %d, at most %.1fs before the break; %d more while something was away, and %d from where a connection broke off whose client was back before its gateway knew", p.Again-p.AgainAway, p.Longest, p.AgainAway, p.AgainLate)
 	if p.PassedOver > 0 {
 		f("purged while a client was being sent just that: %d", p.PassedOver)
 	}
@@ -152,6 +152,10 @@ func (p *Report) recovery(f func(string, ...any)) {
 	for _, key := range keys(all) {
 		took := all[key]
 		slices.Sort(took)
+		if len(took) == 1 {
+			f("  %s: once, %.3fs", key, took[0].Seconds())
+			continue
+		}
 		f("  %s: %d times, median %.3fs, longest %.3fs", key, len(took), took[len(took)/2].Seconds(), took[len(took)-1].Seconds())
 	}
 }
