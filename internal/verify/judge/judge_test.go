@@ -307,6 +307,15 @@ func TestChanges(t *testing.T) {
 				s.gotOf(place("e.1", seq, 0), "#ann", id("#ann", 1, seq))
 			}
 		}},
+		"restored, then made anew, and told after the next has come": {tell: func(s *story) {
+			s.change(Change{Stream: position.Notifications, What: Restored, Last: 3})
+			s.publish("#ann", 4)
+			s.reset("epoch", place("e.1", 1, 0))
+			s.connect(s.with, place("e.1", 1, 0))
+			s.change(Change{Stream: position.Notifications, What: Recreated})
+			s.gotOf(place("e.1", 4, 0), "#ann", id("#ann", 1, 4)) // from memory, and what is missing was deleted
+			s.reset("epoch", place("e.2", 0, 0))
+		}},
 		"restored, and not told after the next has come": {wants: []Kind{Gap}, tell: func(s *story) {
 			s.change(Change{Stream: position.Notifications, What: Restored, Last: 1})
 			s.tick(Seen)

@@ -118,11 +118,10 @@ func (l *ledger) in(p *Publication, era int) bool {
 	return ok && c.What == Restored && p.Seq >= c.First && p.Seq <= c.Last && l.in(p, c.Of)
 }
 
-// ended is the change that a publication was lost with, when its stream got
-// another history.
-func (l *ledger) ended(p *Publication) (Change, bool) {
-	c, ok := l.began(p.stream(), p.Era+1)
-	return c, ok && !l.in(p, p.Era+1)
+// ended is the change that ended an era, where a publication was lost with it.
+func (l *ledger) ended(p *Publication, era int) (Change, bool) {
+	c, ok := l.began(p.stream(), era+1)
+	return c, ok && !l.in(p, era+1)
 }
 
 // purge is the change that took a sequence out of an era.

@@ -27,8 +27,9 @@ type mark struct {
 
 // gone is when a publication was passed over.
 type gone struct {
-	at time.Duration
-	by string
+	at  time.Duration
+	by  string
+	era int // that the position is of, where there is one
 }
 
 func newWalk(j *judgement, c *Client) *walk {
@@ -157,7 +158,7 @@ func (w *walk) pass(s position.Stream, epoch string, from, to uint64, e Event) {
 			if g, ok := w.got[p.ID]; ok && g.conn == w.conn && g.Epoch == epoch {
 				continue // the position had gone back
 			}
-			w.missed[p] = gone{e.At, e.String()}
+			w.missed[p] = gone{e.At, e.String(), era}
 		}
 	}
 }
@@ -171,7 +172,7 @@ func (w *walk) gaps() {
 			w.verdict.PassedOver++
 			continue
 		}
-		if c, ok := w.ledger.ended(p); ok && g.at >= c.From && g.at <= c.To+Seen {
+		if c, ok := w.ledger.ended(p, g.era); ok && g.at >= c.From && g.at <= c.To+Seen {
 			w.verdict.Stale++ // that the client is told is judged with what comes later
 			continue
 		}

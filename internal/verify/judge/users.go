@@ -91,7 +91,7 @@ func (u *user) step(c *Client, conn *Conn, e Event, last, p *Publication, seen m
 	case p.Era == last.Era:
 		for _, between := range u.ledger.between(p.Channel, p.Era, last.Seq, p.Seq-1) {
 			if _, purged := u.ledger.purge(p.stream(), p.Era, between.Seq); !purged && !seen[between] {
-				missed[between] = gone{e.At, e.String()}
+				missed[between] = gone{at: e.At, by: e.String()}
 			}
 		}
 	}
