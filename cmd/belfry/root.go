@@ -56,6 +56,7 @@ func run(args []string) int {
 		},
 	}
 	root.SetArgs(args)
+	root.SetFlagErrorFunc(meant)
 	root.AddCommand(serveCommand(), demoCommand(), publishCommand(), listenCommand(), benchCommand(), verifyCommand(), subjectCommand(),
 		epochCommand(), backupCommand(), restoreCommand(), checkCommand(), versionCommand())
 	cmd, err := root.ExecuteC()

@@ -49,7 +49,7 @@ func (l *loading) unknownEnv(name string) {
 		candidates = append(candidates, k.Env())
 	}
 	remedy := "remove it; belfry.yaml has every key"
-	if near := nearest(name, candidates); near != "" {
+	if near := Nearest(name, candidates); near != "" {
 		remedy = "did you mean " + near + "?"
 	}
 	l.add(Problem{Key: name, Source: "environment", What: "is no variable of this version", Remedy: remedy})

@@ -132,7 +132,7 @@ func (l *loading) unknown(name string, raw any, source string) {
 			remedy = above + " takes a value, not keys below it"
 		}
 	}
-	if near := nearest(name, candidates); near != "" {
+	if near := Nearest(name, candidates); near != "" {
 		remedy = "did you mean " + near + "?"
 	}
 	l.add(Problem{name, source, "is no key of this version", remedy})

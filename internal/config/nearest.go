@@ -1,8 +1,8 @@
 package config
 
-// nearest returns the known name that an unknown one was probably meant to be,
+// Nearest returns the known name that an unknown one was probably meant to be,
 // or "" where none is near.
-func nearest(unknown string, known []string) string {
+func Nearest(unknown string, known []string) string {
 	best, least := "", len(unknown)/3+1
 	for _, name := range known {
 		if d := distance(unknown, name); d < least || d == least && best == "" {
