@@ -66,7 +66,7 @@ func startServer(o config.Options, log *slog.Logger) (*embedded, error) {
 	}
 	e := &embedded{o: o, log: log, unlock: unlock}
 	if o.NATS.Clustered() {
-		e.cluster = &membership{o: o.NATS.Cluster}
+		e.cluster = &membership{o: o.NATS.Cluster, since: time.Now()} // until it has been asked
 	}
 	if err := e.open(opts); err != nil {
 		unlock()
