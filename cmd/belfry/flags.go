@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -120,6 +121,25 @@ func (o *options) loadFor(keys ...string) (config.Options, error) {
 // flagMistake is a mistake in a flag that is no key of the configuration.
 func flagMistake(flag, what, remedy string) error {
 	return config.Problems{{Key: "--" + flag, What: what, Remedy: remedy}}
+}
+
+// meant adds to the error about an unknown flag the one that was probably meant;
+// cobra does so for commands only.
+func meant(cmd *cobra.Command, err error) error {
+	var unknown *pflag.NotExistError
+	if !errors.As(err, &unknown) || unknown.GetSpecifiedShortnames() != "" {
+		return err
+	}
+	var known []string
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		if !f.Hidden {
+			known = append(known, f.Name)
+		}
+	})
+	if near := config.Nearest(unknown.GetSpecifiedName(), known); near != "" {
+		return fmt.Errorf("%w: did you mean --%s?", err, near)
+	}
+	return err
 }
 
 // exactly is cobra.ExactArgs with the arguments' names in its error.

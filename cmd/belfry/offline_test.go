@@ -51,6 +51,9 @@ func TestMistakesOnTheCommandLine(t *testing.T) {
 	}{
 		{[]string{"serv"}, `unknown command "serv"`},
 		{[]string{"serve", "--publc", ":1"}, "unknown flag: --publc: did you mean --public?"},
+		{[]string{"serve", "--intrenal", ":1"}, "did you mean --internal?"},
+		{[]string{"listen", "--tokn=x"}, "did you mean --token?"},
+		{[]string{"serve", "--nothing-like-it"}, "unknown flag: --nothing-like-it\nTry: "},
 		{[]string{"serve", "now"}, `unexpected argument "now"`},
 		{[]string{"publish", "1"}, "DATA is missing"},
 		{[]string{"publish"}, "USER is missing"},

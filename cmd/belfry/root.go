@@ -7,7 +7,6 @@ import (
 	"os"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"belfry/internal/config"
 )
@@ -57,7 +56,7 @@ func run(args []string) int {
 		},
 	}
 	root.SetArgs(args)
-	root.SetFlagErrorFunc(suggestFlag)
+	root.SetFlagErrorFunc(meant)
 	root.AddCommand(serveCommand(), steppedCommand(), demoCommand(), publishCommand(), listenCommand(), benchCommand(), verifyCommand(), subjectCommand(),
 		epochCommand(), backupCommand(), restoreCommand(), checkCommand(), versionCommand())
 	cmd, err := root.ExecuteC()
@@ -69,24 +68,6 @@ func run(args []string) int {
 		return exitMistake
 	}
 	return report(os.Stderr, err)
-}
-
-// suggestFlag adds the flag to an error that was probably meant.
-func suggestFlag(cmd *cobra.Command, err error) error {
-	var unknown *pflag.NotExistError
-	if !errors.As(err, &unknown) {
-		return err
-	}
-	var known []string
-	cmd.Flags().VisitAll(func(f *pflag.Flag) {
-		if !f.Hidden {
-			known = append(known, f.Name)
-		}
-	})
-	if near := config.Nearest(unknown.GetSpecifiedName(), known); near != "" {
-		return fmt.Errorf("%w: did you mean --%s?", err, near)
-	}
-	return err
 }
 
 // report prints what went wrong and returns the exit code for it.

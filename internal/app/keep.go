@@ -19,26 +19,20 @@ const (
 	// remakeAfter is how long a stream must be missing before it is made anew: who
 	// puts a copy in its place deletes it first.
 	remakeAfter = 4 * time.Second
-	// firstReopen and lastReopen are the pauses after an embedded server was started
-	// again because it could not write: where it can't again, they double, until it
-	// has been well for as long as the last one.
-	firstReopen = 5 * time.Second
-	lastReopen  = 5 * time.Minute
 )
 
 // A keeper looks after what a running gateway needs of NATS, and mends it where
 // it may. Only its own goroutine uses it.
 type keeper struct {
-	a      *App
-	r      *rooms
-	told   harm          // the last one
-	gone   time.Time     // since when a stream has been missing
-	doubt  bool          // the last probe was not acknowledged
-	pause  time.Duration // after the next reopening
-	reopen time.Time     // not before
+	a *App
+	r *rooms
+	mender
+	told  harm      // the last one
+	gone  time.Time // since when a stream has been missing
+	doubt bool      // the last probe was not acknowledged
 }
 
-func newKeeper(a *App, r *rooms) *keeper { return &keeper{a: a, r: r, pause: firstReopen} }
+func newKeeper(a *App, r *rooms) *keeper { return &keeper{a: a, r: r, mender: newMender(r)} }
 
 // run looks until ctx ends.
 func (k *keeper) run(ctx context.Context) {
@@ -56,20 +50,24 @@ func (k *keeper) run(ctx context.Context) {
 
 // look looks once, and says what it found.
 func (k *keeper) look(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, tryFor)
-	defer cancel()
 	if err := k.r.bus.StoreError(); err != nil {
-		k.mend(err)
+		if k.mend(ctx, err, k.tell) {
+			k.a.log.Warn("the embedded NATS was started again: what was acknowledged is there, what was not must be published again")
+		}
 		return
 	}
+	ctx, cancel := context.WithTimeout(ctx, tryFor)
+	defer cancel()
 	if _, away := k.r.bus.Away(); away {
 		return // which readiness sees by itself
 	}
 	found, ok := k.streams(ctx)
-	// An embedded server says by itself what it could not write; that it can again
-	// is seen by writing.
-	if ok && found.state == "" && (!k.r.bus.Embedded() || k.told.state == ops.NotStoring) {
-		found, ok = k.probe(ctx)
+	if ok && found.state == "" {
+		if k.r.bus.Embedded() {
+			found = k.prove(ctx)
+		} else {
+			found, ok = k.ask(ctx)
+		}
 	}
 	if ok && ctx.Err() == nil {
 		k.tell(found)
@@ -89,39 +87,10 @@ func (k *keeper) tell(now harm) {
 	k.a.ready.suffer(now)
 }
 
-// mend opens a store anew that could not be written.
-func (k *keeper) mend(failed error) {
-	if time.Now().Before(k.reopen) {
-		k.tell(harm{ops.NotStoring, notStoring(failed, "the embedded NATS was started again for this, and has failed again: free more space; it is tried again within minutes, or restart the gateway")})
-		return
-	}
-	remedy := "free space on the disk: the embedded NATS is started again by itself then"
-	if err := k.r.bus.HasRoom(); err != nil {
-		k.tell(harm{ops.NotStoring, notStoring(fmt.Errorf("%w; there is still no room: %w", failed, err), remedy)})
-		return
-	}
-	k.tell(harm{ops.NotStoring, notStoring(failed, "the disk has room: the embedded NATS is being started again")})
-	if err := k.r.bus.Reopen(); err != nil {
-		k.tell(harm{ops.NotStoring, notStoring(fmt.Errorf("%w; it could not be started again, which is tried on: %w", failed, err), remedy)})
-		return
-	}
-	k.a.log.Warn("the embedded NATS was started again: what was acknowledged is there, what was not must be published again")
-	if time.Since(k.reopen) > lastReopen {
-		k.pause = firstReopen
-	}
-	k.reopen = time.Now().Add(k.pause)
-	k.pause = min(2*k.pause, lastReopen)
-	k.tell(harm{ops.NotStoring, notStoring(failed, "the embedded NATS was started again, and is tried: a moment")})
-}
-
-func notStoring(err error, remedy string) string {
-	return fmt.Sprintf("not all that is published is stored: %v: %s", err, remedy)
-}
-
-// probe finds out whether a NATS elsewhere stores what it is given, or the one
-// inside again. Once may be an election.
-func (k *keeper) probe(ctx context.Context) (found harm, ok bool) {
-	err := k.r.journal.Probe(ctx, k.r.bus.Embedded())
+// ask finds out whether a NATS elsewhere stores what it is given. Once may be an
+// election.
+func (k *keeper) ask(ctx context.Context) (found harm, ok bool) {
+	err := k.probe(ctx)
 	failed := errors.Is(err, bus.ErrNotStoring)
 	doubted := k.doubt
 	k.doubt = failed

@@ -22,6 +22,10 @@ import (
 // closeNATS is how long the embedded NATS may take to close its store.
 const closeNATS = 30 * time.Second
 
+// flushDown is how long cursors may take where no embedded server runs: those
+// that are written already need a moment to say so.
+const flushDown = time.Second
+
 // rooms are what a gateway consists of, once NATS has been started. They never
 // change.
 type rooms struct {
@@ -109,7 +113,7 @@ func (r *rooms) close() error {
 	r.live.Close()
 	var flushed error
 	if r.journal != nil {
-		flushed = r.journal.Flush(ctx)
+		flushed = r.flush(ctx)
 		r.journal.Close()
 	}
 	r.hub.Close()
@@ -118,4 +122,15 @@ func (r *rooms) close() error {
 		closed = r.journal.Settled()
 	}
 	return errors.Join(flushed, closed)
+}
+
+// flush writes the delivered cursors. Nobody would take them from us while the
+// embedded server is not there.
+func (r *rooms) flush(ctx context.Context) error {
+	if r.bus.Down() {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, flushDown)
+		defer cancel()
+	}
+	return r.journal.Flush(ctx)
 }

@@ -148,7 +148,8 @@ func (b *Bus) JetStream() jetstream.JetStream { return b.js }
 // this order: a client that outlives the server in its own process would
 // reconnect to a corpse. Where ctx ends first the rest goes on behind, and the
 // error says that the store may not have been closed: the next start then
-// scans it (about 2 µs a message). Only the first call does anything.
+// scans it (about 2 µs a message). So it is, after a second, where a Reopen was
+// left before it was done. Only the first call does anything.
 func (b *Bus) Close(ctx context.Context) error {
 	var err error
 	b.closing.Do(func() { err = b.close(ctx) })
@@ -167,6 +168,11 @@ func (b *Bus) close(ctx context.Context) error {
 	if b.server == nil {
 		return nil
 	}
+	if b.server.left.Load() {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, leaveWithin, errors.New("it was being started again"))
+		defer cancel()
+	}
 	stopped := make(chan struct{})
 	go func() {
 		b.server.stop()
@@ -176,6 +182,6 @@ func (b *Bus) close(ctx context.Context) error {
 	case <-stopped:
 		return nil
 	case <-ctx.Done():
-		return fmt.Errorf("stop the embedded NATS: %w: its store is still being closed", context.Cause(ctx))
+		return fmt.Errorf("stop the embedded NATS: %w: its store is not closed yet", context.Cause(ctx))
 	}
 }

@@ -32,9 +32,10 @@ const (
 type membership struct {
 	o config.Cluster
 
-	mu     sync.Mutex // guards the following
-	looked time.Time
-	since  time.Time // since when there is no leader; zero while there is one
+	mu      sync.Mutex // guards the following
+	looking bool       // somebody is asking the server
+	looked  time.Time  // when that was done last
+	since   time.Time  // since when there is no leader; zero while there is one
 }
 
 // setCluster makes the server a node.
@@ -94,10 +95,8 @@ func nodeStore(o config.Options) string {
 // checkAlone refuses the store of a node to a server alone: it opens no stream of
 // several replicas, and one of a single replica may have gone on elsewhere.
 func checkAlone(o config.Options) error {
-	if _, err := os.Stat(nodeStore(o)); errors.Is(err, fs.ErrNotExist) {
-		return nil
-	} else if err != nil {
-		return err
+	if _, err := os.Stat(nodeStore(o)); err != nil {
+		return nil // nothing is there, or the server says what is wrong with it
 	}
 	return fmt.Errorf("%w: data directory %s is that of a node of a cluster, and nats.cluster is not set: set it as on the other nodes, or give this gateway an empty directory with data (--data), and bring what is stored over by backup and restore",
 		ErrMisconfigured, o.Data)
@@ -108,24 +107,34 @@ func checkAlone(o config.Options) error {
 func (b *Bus) Clustered() bool { return b.server != nil && b.server.cluster != nil }
 
 // leaderless says since when a node has had no leader for JetStream: it can
-// neither store nor read then. It may be late by lookEvery.
+// neither store nor read then. It may be late by lookEvery, and by what the server
+// takes to answer: one caller asks it, without the lock, and the others go by
+// what is known.
 func (e *embedded) leaderless() (since time.Time, yes bool) {
 	c := e.cluster
 	if c == nil || !e.o.Durable {
 		return time.Time{}, false
 	}
+	return c.leaderless(e.leader)
+}
+
+// leaderless asks leader, unless that is being done, or was within lookEvery.
+func (c *membership) leaderless(leader func() string) (since time.Time, yes bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if now := time.Now(); now.Sub(c.looked) >= lookEvery {
-		c.looked = now
-		c.mu.Unlock() // the server may take its time: others get what was last seen
-		leader := e.leader()
-		c.mu.Lock()
-		if leader != "" {
-			c.since = time.Time{}
-		} else if c.since.IsZero() {
-			c.since = now
-		}
+	if c.looking || time.Since(c.looked) < lookEvery {
+		return c.since, !c.since.IsZero()
+	}
+	asked := time.Now()
+	c.looking = true
+	c.mu.Unlock()
+	name := leader()
+	c.mu.Lock()
+	c.looking, c.looked = false, time.Now()
+	if name != "" {
+		c.since = time.Time{}
+	} else if c.since.IsZero() {
+		c.since = asked
 	}
 	return c.since, !c.since.IsZero()
 }

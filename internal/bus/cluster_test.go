@@ -108,3 +108,26 @@ func TestClusterOfTwo(t *testing.T) {
 		t.Error("nothing in the log")
 	}
 }
+
+// A server that takes its time to say who leads keeps only the one waiting who
+// asked it.
+func TestLeaderlessWhileAsked(t *testing.T) {
+	began := time.Now()
+	c := &membership{since: began}
+	asking, answer, done := make(chan struct{}), make(chan string), make(chan struct{})
+	go func() {
+		defer close(done)
+		if since, yes := c.leaderless(func() string { close(asking); return <-answer }); yes {
+			t.Errorf("with a leader it says that there is none since %v", since)
+		}
+	}()
+	<-asking
+	if since, yes := c.leaderless(func() string { t.Error("asked a second time"); return "" }); !yes || !since.Equal(began) {
+		t.Errorf("meanwhile: %v, %v, and nothing is known yet", since, yes)
+	}
+	answer <- "node1"
+	<-done
+	if _, yes := c.leaderless(func() string { t.Error("asked again at once"); return "" }); yes {
+		t.Error("what was answered is not known to the next")
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -25,6 +26,8 @@ const (
 	// scanned first, about 2 µs a message: 10 million take 20 s.
 	recoverWithin = 10 * time.Minute
 	readyWithin   = 10 * time.Second
+	// leaveWithin is how long a Close waits for a Reopen that was left.
+	leaveWithin = time.Second
 
 	// maxClients keeps the server, its store's files and the rest of the process
 	// within the 512 descriptors that limits.connections leaves.
@@ -43,6 +46,9 @@ type embedded struct {
 
 	cluster *membership // nil for a server by itself
 
+	store sync.Mutex  // held while the store is opened anew, and while it is closed
+	left  atomic.Bool // a Reopen was left before it was done
+
 	mu   sync.Mutex // guards the following
 	ns   *server.Server
 	said *serverLog // what that one has logged
@@ -60,7 +66,7 @@ func startServer(o config.Options, log *slog.Logger) (*embedded, error) {
 	}
 	e := &embedded{o: o, log: log, unlock: unlock}
 	if o.NATS.Clustered() {
-		e.cluster = &membership{o: o.NATS.Cluster, since: time.Now()} // none before one is seen
+		e.cluster = &membership{o: o.NATS.Cluster, since: time.Now()} // until it has been asked
 	}
 	if err := e.open(opts); err != nil {
 		unlock()
@@ -251,6 +257,8 @@ func (e *embedded) url() string {
 
 // stop closes the store cleanly, so that the next start need not scan it.
 func (e *embedded) stop() {
+	e.store.Lock()
+	defer e.store.Unlock()
 	closeServer(e.server())
 	e.unlock()
 }

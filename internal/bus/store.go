@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -55,15 +56,42 @@ func (b *Bus) HasRoom() error { return hasRoom(filepath.Join(b.o.Data, storeDir)
 // when the store has been recovered (after a clean close that is quick, else
 // about 2 µs a message). It must not run beside Close.
 //
-// An error leaves the gateway without NATS: call it again.
-func (b *Bus) Reopen() error {
-	opts, err := serverOptions(b.server.o)
+// An error leaves the gateway without NATS: call it again. Where ctx ends first,
+// which is for who is about to Close, the step under way goes on behind: neither
+// can the server be told to leave a store that it is opening.
+func (b *Bus) Reopen(ctx context.Context) error {
+	done := make(chan error, 1)
+	go func() { done <- b.server.reopen(ctx) }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		b.server.left.Store(true)
+		return fmt.Errorf("start the embedded NATS again: %w", context.Cause(ctx))
+	}
+}
+
+// reopen closes the server and opens the next one, unless ctx has ended.
+func (e *embedded) reopen(ctx context.Context) error {
+	e.store.Lock()
+	defer e.store.Unlock()
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	opts, err := serverOptions(e.o)
 	if err != nil {
 		return err
 	}
-	closeServer(b.server.server())
-	return b.server.open(opts)
+	closeServer(e.server())
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return e.open(opts)
 }
+
+// Down tells whether the embedded server is not there: it is being opened anew,
+// or could not be.
+func (b *Bus) Down() bool { return b.server != nil && !b.server.server().Running() }
 
 // hasRoom writes a file in a directory and removes it.
 func hasRoom(dir string) error {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -33,7 +34,7 @@ func TestReopen(t *testing.T) {
 	if err := b.HasRoom(); err != nil {
 		t.Errorf("a disk that has room: %v", err)
 	}
-	if err := b.Reopen(); err != nil {
+	if err := b.Reopen(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	select {
@@ -68,11 +69,52 @@ func TestReopenThatFails(t *testing.T) {
 	if err := b.StoreError(); !errors.Is(err, ErrNotStoring) {
 		t.Errorf("without a server: %v", err)
 	}
-	if err := b.Reopen(); err != nil {
+	if err := b.Reopen(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if err := b.StoreError(); err != nil {
 		t.Errorf("with one: %v", err)
+	}
+}
+
+// Who leaves a Reopen waits neither for it nor, in Close, for the store; what is
+// under way ends behind, and lets go of the directory.
+func TestReopenThatIsLeft(t *testing.T) {
+	b := start(t, inside(t))
+	b.server.store.Lock() // as while a large store is being opened
+	ctx, cancel := context.WithCancelCause(t.Context())
+	stop := errors.New("told to stop")
+	reopened := make(chan error, 1)
+	go func() { reopened <- b.Reopen(ctx) }()
+	cancel(stop)
+	select {
+	case err := <-reopened:
+		if !errors.Is(err, stop) {
+			t.Errorf("left, it says %v", err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("Reopen does not end with its context")
+	}
+	began := time.Now()
+	if err := b.Close(t.Context()); err == nil || !strings.Contains(err.Error(), "not closed yet") {
+		t.Errorf("closed meanwhile: %v", err)
+	}
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("Close took %v", took)
+	}
+	b.server.store.Unlock()
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		unlock, err := lockDir(b.o.Data)
+		if err == nil {
+			unlock()
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the directory is still locked: %v", err)
+		}
+	}
+	if !b.Down() {
+		t.Error("the server runs on")
 	}
 }
 

@@ -41,11 +41,11 @@ func (l *loading) hostPort(key, addr string) (host, port string, ok bool) {
 		_, err = strconv.ParseUint(port, 10, 16)
 	}
 	if err != nil {
-		example := "6003"
-		if _, err := strconv.ParseUint(addr, 10, 16); err == nil {
-			example = addr // a port alone
+		remedy := "write it as 127.0.0.1:6003, as :6003 for every address of this machine, or with port 0 for any free one"
+		if _, bare := strconv.ParseUint(addr, 10, 16); bare == nil {
+			remedy = fmt.Sprintf("write it as 127.0.0.1:%s, or as :%[1]s for every address of this machine", addr)
 		}
-		l.mistake(key, fmt.Sprintf("is %q, not host:port", addr), fmt.Sprintf("write it as 127.0.0.1:%s, as :%[1]s for every address of this machine, or with port 0 for any free one", example))
+		l.mistake(key, fmt.Sprintf("is %q, not host:port", addr), remedy)
 		return "", "", false
 	}
 	return host, port, true

@@ -21,8 +21,8 @@ func TestMistakes(t *testing.T) {
 		flags     set
 		key, says string
 	}{
-		{set{"public.listen": "7001"}, "public.listen", "as :7001 for every address"},
-		{set{"internal.listen": "x"}, "internal.listen", "127.0.0.1:6003"},
+		{set{"public.listen": "6003"}, "public.listen", "host:port: write it as 127.0.0.1:6003, or as :6003 for"},
+		{set{"internal.listen": "7004"}, "internal.listen", "write it as 127.0.0.1:7004, or as :7004 for"},
 		{set{"public.listen": "127.0.0.1:http"}, "public.listen", "host:port"},
 		{set{"public.listen": "127.0.0.1:65536"}, "public.listen", "host:port"},
 		{set{"public.listen": "127.0.0.1:6004"}, "internal.listen", "address of public.listen"},

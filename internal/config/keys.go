@@ -29,6 +29,11 @@ func (k Key) Env() string {
 	return EnvPrefix + strings.ToUpper(strings.ReplaceAll(k.Name, ".", "_"))
 }
 
+// isAddress tells whether the value is one of our own addresses, host:port.
+func (k Key) isAddress() bool {
+	return strings.HasSuffix(k.Name, ".listen") || strings.HasSuffix(k.Name, ".advertise")
+}
+
 var allKeys = sync.OnceValue(func() []Key { return keysOf(reflect.TypeFor[Options](), Key{}) })
 
 // Keys returns every key, in the order of Options.

@@ -102,6 +102,15 @@ func TestUnknownKeys(t *testing.T) {
 	}
 }
 
+// Quotes around a bare port would not make an address of it.
+func TestBarePortInFile(t *testing.T) {
+	ps := mistakes(t, writeFile(t, "public:\n  listen: 6003\n"), nil, nil)
+	expect(t, ps, "public.listen", "write it as 127.0.0.1:6003, or as :6003 for every address")
+	if len(ps) != 1 {
+		t.Errorf("%d problems, want 1: %v", len(ps), ps)
+	}
+}
+
 // A service named belfry in Kubernetes must not keep Belfry from starting.
 func TestVariablesOfKubernetes(t *testing.T) {
 	environ := []string{

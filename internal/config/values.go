@@ -21,6 +21,9 @@ func (k Key) set(o *Options, raw any) *wrong {
 	}
 	switch p := field.Addr().Interface().(type) {
 	case *string:
+		if port, bare := raw.(int); bare && k.isAddress() {
+			raw = strconv.Itoa(port) // quotes would not help: hostPort says what does
+		}
 		return setText(p, raw)
 	case *bool:
 		return setBool(p, raw)

@@ -20,15 +20,15 @@ type prober struct {
 }
 
 // Probe finds out whether NATS stores what it is given, by a write of a few
-// bytes to the bucket of delivered cursors, in the place of the last one. Unless it
-// must, it does not where a cursor was written since the last call. It tells of the bucket's
+// bytes to the bucket of delivered cursors, in the place of the last one. Where
+// a cursor was written since the last call it need not. It tells of the bucket's
 // store, on the same disk as the streams' where there is one server; of a
 // cluster, whether enough servers can write.
 //
 // bus.ErrNotStoring says that NATS was asked and did not acknowledge. Any other
 // error says that it could not be asked.
-func (j *Journal) Probe(ctx context.Context, must bool) error {
-	if n := j.cursors.Stats().Writes; j.probe.writes.Swap(n) != n && !must {
+func (j *Journal) Probe(ctx context.Context) error {
+	if n := j.cursors.Stats().Writes; j.probe.writes.Swap(n) != n {
 		return nil
 	}
 	err := j.cursors.store.touch(ctx)
