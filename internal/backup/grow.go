@@ -41,12 +41,12 @@ func grow(ctx context.Context, nc *nats.Conn, domain, stream string, replicas in
 		case err == nil && missing < least:
 			least, since = missing, time.Now()
 		case time.Since(since) > stalled:
-			return fmt.Errorf("%w: no progress towards %d in %v (%w)", ErrBehind, replicas, stalled, err)
+			return errors.Join(fmt.Errorf("%w: no progress towards %d in %v", ErrBehind, replicas, stalled), err)
 		}
 		select {
 		case <-time.After(growLook):
 		case <-ctx.Done():
-			return context.Cause(ctx)
+			return fmt.Errorf("%w: %w", ErrBehind, context.Cause(ctx))
 		}
 	}
 }
