@@ -152,10 +152,10 @@ const (
 // History is all that is judged.
 type History struct {
 	Publications []*Publication
-	Changes      []Change // in order of time
-	Away         []Span   // when gateways could not reach NATS, or not all of it
-	Unheard      []Unheard
-	Notes        []Note // in order of time
+	Changes      []Change  // in order of time
+	Away         []Span    // when gateways could not reach NATS, or not all of it
+	Unheard      []Unheard // when gateways were not told of connections' ends
+	Notes        []Note    // in order of time
 	Clients      []*Client
 }
 

@@ -91,6 +91,21 @@ func (s *story) tabGot(seqs ...uint64) {
 	}
 }
 
+// tabForgottenAt has the tab, at gateway 1, come back long after a network forgot
+// the connections of a gateway, and begin where the old one broke off only then.
+func (s *story) tabForgottenAt(gateway string) {
+	s.tabGot(1)
+	s.Unheard = []Unheard{{gateway, Span{s.clock, s.clock + time.Second}}}
+	s.tick(10 * time.Second)
+	s.end(s.tab)
+	s.tick(10 * time.Second)
+	s.connect(s.tab, position.Position{})
+	s.tabGot(2)
+	s.tick(time.Minute)
+	s.connect(s.tab, position.Position{})
+	s.tabGot(2, 3)
+}
+
 func (s *story) judge() *Verdict {
 	for _, c := range s.Clients {
 		if n := len(c.Conns); n > 0 {
@@ -379,30 +394,8 @@ func TestWithoutPositions(t *testing.T) {
 			s.connect(s.tab, position.Position{})
 			s.tabGot(2, 3)
 		}},
-		"again, from where a connection broke that the gateway was not told of": {tell: func(s *story) {
-			s.tabGot(1)
-			s.Unheard = []Unheard{{"1", Span{s.clock, s.clock + time.Second}}}
-			s.tick(10 * time.Second)
-			s.end(s.tab)
-			s.tick(10 * time.Second)
-			s.connect(s.tab, position.Position{})
-			s.tabGot(2)
-			s.tick(time.Minute)
-			s.connect(s.tab, position.Position{})
-			s.tabGot(2, 3)
-		}},
-		"the same, at another gateway": {wants: []Kind{Duplicated}, tell: func(s *story) {
-			s.tabGot(1)
-			s.Unheard = []Unheard{{"2", Span{s.clock, s.clock + time.Second}}}
-			s.tick(10 * time.Second)
-			s.end(s.tab)
-			s.tick(10 * time.Second)
-			s.connect(s.tab, position.Position{})
-			s.tabGot(2)
-			s.tick(time.Minute)
-			s.connect(s.tab, position.Position{})
-			s.tabGot(2, 3)
-		}},
+		"again, from where a connection broke that the gateway was not told of": {tell: func(s *story) { s.tabForgottenAt("1") }},
+		"the same, at another gateway":                                          {wants: []Kind{Duplicated}, tell: func(s *story) { s.tabForgottenAt("2") }},
 		"again and again from there": {wants: []Kind{Duplicated}, tell: func(s *story) {
 			s.tabGot(1)
 			s.connect(s.tab, position.Position{})

@@ -174,7 +174,6 @@ func (u *user) late(c *Client, first, second *Conn, tickets map[*Conn]*Conn) boo
 	return false
 }
 
-// away is for how long, between two times, something was away.
 // unheard tells whether a gateway may not have known at some time that a
 // connection had ended, as it was not told.
 func (u *user) unheard(c *Conn, at time.Duration) bool {
@@ -183,6 +182,7 @@ func (u *user) unheard(c *Conn, at time.Duration) bool {
 	})
 }
 
+// away is for how long, between two times, something was away.
 func (u *user) away(from, to time.Duration) (sum time.Duration) {
 	for _, s := range u.Away {
 		if begin, end := max(from, s.From), min(to, s.To); end > begin {
