@@ -98,6 +98,12 @@ func (s *sequencer) release(progress bool) {
 	}
 }
 
+// fillEntries is how many of the newest messages a start reads into the ring, which
+// then grows with what comes. A gateway is not ready before, and each takes it 10 to
+// 20 µs: so a start takes as long however much is stored. What is older is read from
+// the stream when somebody missed so much.
+const fillEntries = 16 << 10
+
 // fill reads the newest messages of the stream into the ring, up to what the
 // leader has now: it is called before run. It may be called again after an
 // error.
@@ -108,8 +114,8 @@ func (s *sequencer) fill(ctx context.Context) error {
 	}
 	v := view{epoch: st.epoch, first: st.first, last: st.last}
 	after := v.first - 1
-	if v.last > ringEntries {
-		after = max(after, v.last-ringEntries)
+	if v.last > fillEntries {
+		after = max(after, v.last-fillEntries)
 	}
 	s.ring.reset(v.epoch, after)
 	s.at = after
