@@ -240,6 +240,25 @@ func (w *world) publishMany(n int, name string) (last Receipt) {
 	return last
 }
 
+// publishAsync publishes n messages for users by turns, many at a time.
+func (w *world) publishAsync(n, users int) {
+	w.t.Helper()
+	data := []byte(`{"id":12345678,"type":"message","text":"a small notification, as most are"}`)
+	for i := range n {
+		if _, err := w.backend.JetStream().PublishAsync(fmt.Sprint(w.o.NATS.Prefix, ".notification.", i%users), data); err != nil {
+			w.t.Fatal(err)
+		}
+		if i%2000 != 1999 && i < n-1 {
+			continue
+		}
+		select {
+		case <-w.backend.JetStream().PublishAsyncComplete():
+		case <-time.After(time.Minute):
+			w.t.Fatal("not all are acknowledged")
+		}
+	}
+}
+
 func (w *world) eventually(what string, ok func() bool) {
 	w.t.Helper()
 	for deadline := time.Now().Add(patience); !ok(); {

@@ -98,33 +98,15 @@ func BenchmarkThroughput(b *testing.B) {
 	w := benchWorld(b)
 	h := &counting{}
 	j := w.gatewayOf(h)
-	publishAsync(b, w, b.N)
+	w.publishAsync(b.N, 10_000)
 	h.reach(b, int64(b.N))
 	b.Logf("%+v", j.Stats().Streams[0])
 }
 
-func publishAsync(b *testing.B, w *world, n int) {
-	b.Helper()
-	data := []byte(`{"id":12345678,"type":"message","text":"a small notification, as most are"}`)
-	for i := range n {
-		if _, err := w.backend.JetStream().PublishAsync(fmt.Sprint("bench.notification.", i%10_000), data); err != nil {
-			b.Fatal(err)
-		}
-		if i%2000 != 1999 && i < n-1 {
-			continue
-		}
-		select {
-		case <-w.backend.JetStream().PublishAsyncComplete():
-		case <-time.After(time.Minute):
-			b.Fatal("not all are acknowledged")
-		}
-	}
-}
-
-// BenchmarkStart is a start with a full ring.
+// BenchmarkStart is a start where more is stored than it reads.
 func BenchmarkStart(b *testing.B) {
 	w := benchWorld(b)
-	publishAsync(b, w, ringEntries+1000)
+	w.publishAsync(fillEntries+1000, 10_000)
 	for b.Loop() {
 		w.gatewayOf(noHub{})
 	}

@@ -204,3 +204,40 @@ func TestTailDeletedBeforeStart(t *testing.T) {
 		t.Errorf("it begins at %v, want %d", m, r.Seq)
 	}
 }
+
+// TestStartWithMoreThanItReads: what a start left in the stream is read from there.
+func TestStartWithMoreThanItReads(t *testing.T) {
+	w := newWorld(t)
+	const left = 40
+	w.publishAsync(fillEntries+left, 20_000)
+	j, h := w.gateway()
+	if n := j.Stats().Streams[0].RingEntries; n != fillEntries {
+		t.Errorf("%d in memory, want %d", n, fillEntries)
+	}
+	if m := h.mark(notifications); m.Seq != fillEntries+left {
+		t.Errorf("it begins at %d, want %d", m.Seq, fillEntries+left)
+	}
+	for _, test := range []struct {
+		channel string
+		inRing  bool
+	}{{"#0", false}, {fmt.Sprint("#", left-1), false}, {fmt.Sprint("#", left), true}} {
+		got, _, inRing := j.Recent(notifications, []string{test.channel}, 0, fillEntries+left, 1<<20)
+		if inRing {
+			t.Errorf("%s: memory answers for what came before it, with %d", test.channel, len(got))
+		}
+		got, _, inRing = j.Recent(notifications, []string{test.channel}, left, fillEntries+left, 1<<20)
+		if !inRing || len(got) > 0 != test.inRing {
+			t.Errorf("%s: %d in memory, and it answers: %v", test.channel, len(got), inRing)
+		}
+		came := make(chan []hub.Publication, 1)
+		j.Older(w.ctx(), notifications, []string{test.channel}, 0, 1<<20, func(batch []hub.Publication, _ uint64, err error) {
+			if err != nil {
+				t.Error(test.channel, err)
+			}
+			came <- batch
+		})
+		if got := <-came; len(got) > 0 == test.inRing {
+			t.Errorf("%s: %d from the stream", test.channel, len(got))
+		}
+	}
+}
