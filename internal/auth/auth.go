@@ -59,6 +59,7 @@ type Authenticator struct {
 	subject string
 	line    *ask.Line
 	memory  ask.Memory[key, remembered]
+	forms   forms
 	log     *ask.Log
 	counts  [Outcomes]atomic.Uint64
 	took    histogram.Histogram
@@ -136,7 +137,13 @@ func (a *Authenticator) read(token key, msg *nats.Msg, err error) (Result, error
 		return Result{Outcome: Invalid}, err
 	}
 	result := reply.result(msg.Data, now)
-	a.memory.Settle(token, remember(result), len(result.Reply), reply.until(result, now), now)
+	until := reply.until(result, now)
+	var known remembered
+	var weight int
+	if until.After(now) {
+		known, weight = a.forms.remember(result)
+	}
+	a.memory.Settle(token, known, weight, until, now)
 	return result, nil
 }
 
