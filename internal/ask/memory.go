@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Bounds of a memory: about 20 MiB when both are reached.
+// Bounds of a memory: about 30 MiB when both are reached.
 const (
 	maxRemembered = 1 << 16
 	maxWeight     = 8 << 20 // bytes of all that is remembered

@@ -21,6 +21,11 @@ type form struct {
 	alone         bool // the user id does not stand between them
 }
 
+// sharedMost is how long a reply may be, in bytes, to share its form: a form that
+// is shared counts for nobody (remember), and who is asked about twice keeps one
+// alive.
+const sharedMost = 128
+
 func formOf(reply []byte, user string) *form {
 	key := max(bytes.LastIndex(reply, []byte(`"user_id"`)), 0)
 	at := bytes.Index(reply[key:], []byte(user))
@@ -58,6 +63,9 @@ type forms struct {
 
 // share returns the form of a reply, and whether it was there before.
 func (s *forms) share(reply []byte, user string) (f *form, shared bool) {
+	if len(reply) > sharedMost {
+		return &form{before: string(reply), alone: true}, false
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, f := range s.last {

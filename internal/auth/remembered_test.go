@@ -2,6 +2,7 @@ package auth
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 )
@@ -45,6 +46,21 @@ func TestRemembered(t *testing.T) {
 	}
 	if shared < 30 {
 		t.Errorf("%d of 54 shared what they say", shared)
+	}
+}
+
+// TestLongRepliesCount: a reply that could keep much alive counts in full each time.
+func TestLongRepliesCount(t *testing.T) {
+	var s forms
+	r := Result{Outcome: Accepted, Identity: Identity{User: "1"}, Reply: fmt.Appendf(nil, `{"success":true,"user_id":1,"cache_for":60,"info":%q}`, strings.Repeat("x", sharedMost))}
+	for range 3 {
+		known, weight := s.remember(r)
+		if weight != len(r.Reply) || string(known.result().Reply) != string(r.Reply) {
+			t.Errorf("%d bytes counted of %d, reply %s", weight, len(r.Reply), known.result().Reply)
+		}
+	}
+	if s.last[0] != nil {
+		t.Error("its form is kept for others")
 	}
 }
 

@@ -101,7 +101,7 @@ func (s *sequencer) release(progress bool) {
 // fillEntries is how many of the newest messages a start reads into the ring, which
 // then grows with what comes. A gateway is not ready before, and each takes it 10 to
 // 20 µs: so a start takes as long however much is stored. What is older is read from
-// the stream when somebody missed so much.
+// the stream for those who come with so old a position (ADR 0015).
 const fillEntries = 16 << 10
 
 // fill reads the newest messages of the stream into the ring, up to what the
