@@ -39,6 +39,10 @@ type Query struct {
 	// not be well-formed.
 	Position    string
 	HasPosition bool
+	// From is where the streams stood when the client was let in; a stream without
+	// a part stands where it does now. Whatever its user's others have got, the
+	// client is to get what was published from then on.
+	From position.Position
 	// Start settles what the position says nothing of: "cursor", "now" or "all";
 	// "" is cursor for the connection's own personal channel, now for others.
 	Start string

@@ -44,7 +44,7 @@ func TestCursorMemory(t *testing.T) {
 	k := cursorsOnNothing()
 	before := cursorHeap()
 	for i, user := range users {
-		k.Open(user, "", "e1", true, func(_ uint64, _ bool, _ string, c hub.Cursor, err error) {
+		k.Open(user, "", openIn("e1"), true, func(_ uint64, _ bool, _ string, c hub.Cursor, err error) {
 			c.(*cursor).Reset(position.Mark{Epoch: "e1", Seq: uint64(i)})
 			cursors[i] = c
 		})
@@ -81,7 +81,7 @@ func cursorHeap() uint64 {
 func BenchmarkCursorConfirm(b *testing.B) {
 	k := cursorsOnNothing()
 	var c *cursor
-	k.Open("42", "", "e1", true, func(_ uint64, _ bool, _ string, got hub.Cursor, _ error) { c = got.(*cursor) })
+	k.Open("42", "", openIn("e1"), true, func(_ uint64, _ bool, _ string, got hub.Cursor, _ error) { c = got.(*cursor) })
 	for i := range b.N {
 		c.Sent(uint64(i))
 		c.Confirm(uint64(i))

@@ -178,10 +178,14 @@ func (k *Cursors) draw(e *cursorEntry) *cursorPlan {
 	alive = ticketsAlive(alive, now) // in order
 	for _, o := range w.served {
 		start := e.confirmed
-		if o.tickets && o.epoch == e.epoch && len(alive) > 0 {
+		switch {
+		case o.epoch != e.epoch:
+		case o.tickets && len(alive) > 0:
 			start = alive[0].Seq
 			p.taken = append(p.taken, alive[0])
 			alive = alive[1:]
+		default:
+			start = min(start, o.from)
 		}
 		p.starts = append(p.starts, start)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"sync"
 	"testing"
 	"time"
@@ -132,9 +133,12 @@ func (g *cursorGateway) open(user, device string, tickets bool) cursorAnswer {
 	return a
 }
 
+// openIn is for a connection that may start as late as it likes.
+func openIn(epoch string) position.Mark { return position.Mark{Epoch: epoch, Seq: math.MaxUint64} }
+
 func (g *cursorGateway) openSoon(user, device, epoch string, tickets bool) chan cursorAnswer {
 	got := make(chan cursorAnswer, 1)
-	g.Open(user, device, epoch, tickets, func(seq uint64, found bool, epoch string, c hub.Cursor, err error) {
+	g.Open(user, device, openIn(epoch), tickets, func(seq uint64, found bool, epoch string, c hub.Cursor, err error) {
 		own, _ := c.(*cursor)
 		got <- cursorAnswer{seq, found, epoch, own, err}
 	})
@@ -332,6 +336,29 @@ func TestCursorsMergeTheHighest(t *testing.T) {
 }
 
 // The epoch is part of what a sequence means.
+// TestCursorStartsWhereItWasLetIn: a connection has not got what its user's others
+// got since, and a ticket says so.
+func TestCursorStartsWhereItWasLetIn(t *testing.T) {
+	g := cursorsOn(t, cursorBus(t))
+	first := g.begun("42", 100)
+	first.Confirm(120)
+	got := make(chan cursorAnswer, 1)
+	g.Open("42", "", position.Mark{Epoch: "e1", Seq: 110}, true, func(seq uint64, found bool, epoch string, c hub.Cursor, err error) {
+		got <- cursorAnswer{seq, found, epoch, c.(*cursor), err}
+	})
+	second := <-got
+	if second.seq != 110 || !second.found {
+		t.Fatalf("it starts at %d, found %v", second.seq, second.found)
+	}
+	second.c.Close()
+	if third := g.open("42", "", true); third.seq != 110 {
+		t.Errorf("the next one takes its ticket, and starts at %d", third.seq)
+	}
+	if fourth := g.open("42", "", true); fourth.seq != 120 {
+		t.Errorf("one that may start later starts at %d", fourth.seq)
+	}
+}
+
 func TestCursorOfAnotherEpoch(t *testing.T) {
 	g := cursorsOn(t, cursorBus(t))
 	g.set("42", record{"e0", 5000, []ticket{newTicket(4000, g.now())}})

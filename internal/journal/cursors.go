@@ -121,15 +121,17 @@ func (k *Cursors) Close() {
 // the stream's epoch that is named. done runs on another goroutine, which
 // replies wait for: it must not block.
 //
-// epoch is the stream's present one. With tickets the connection takes over the
-// oldest ticket there is, and leaves one if it breaks off.
+// from is where the stream stood when the connection was let in, in its present
+// epoch: the connection starts no later, as what its user's others have got since
+// then it has not. With tickets it takes over the oldest ticket there is, whatever
+// from is, and leaves one if it breaks off.
 //
 // found is false where nothing is known of the user. Then, and where the epoch
 // that is returned is not the present one, the caller decides where the
 // connection starts, and tells the cursor by its Reset. An error says that it
 // can't be settled now (NATS away, the bucket missing), or never, if it wraps
 // subject.ErrID; there is no cursor then.
-func (k *Cursors) Open(user, device, epoch string, tickets bool, done func(seq uint64, found bool, epoch string, c hub.Cursor, err error)) {
+func (k *Cursors) Open(user, device string, from position.Mark, tickets bool, done func(seq uint64, found bool, epoch string, c hub.Cursor, err error)) {
 	key, err := k.names.Cursor(user, device)
 	k.lock()
 	defer k.unlock()
@@ -146,10 +148,10 @@ func (k *Cursors) Open(user, device, epoch string, tickets bool, done func(seq u
 		k.table[key] = e
 	}
 	k.join(e)
-	id := k.epochs.id(epoch)
+	id := k.epochs.id(from.Epoch)
 	k.adopt(e, id)
 	w := e.working()
-	w.opens = append(w.opens, cursorOpen{id, tickets, done})
+	w.opens = append(w.opens, cursorOpen{id, from.Seq, tickets, done})
 	k.lineUp(e)
 }
 

@@ -383,7 +383,7 @@ func cursorStorm(g *cursorGateway, n int) (took time.Duration, goroutines int) {
 	done := make(chan struct{})
 	began := time.Now()
 	for i := range n {
-		g.Open(fmt.Sprint(i), "", "e1", true, func(_ uint64, found bool, _ string, c hub.Cursor, err error) {
+		g.Open(fmt.Sprint(i), "", openIn("e1"), true, func(_ uint64, found bool, _ string, c hub.Cursor, err error) {
 			if err != nil {
 				g.t.Error(err)
 			} else if !found {

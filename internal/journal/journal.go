@@ -60,7 +60,7 @@ type Hub interface {
 }
 
 // opener is Cursors.Open.
-type opener func(user, device, epoch string, tickets bool, done func(seq uint64, found bool, epoch string, c hub.Cursor, err error))
+type opener func(user, device string, from position.Mark, tickets bool, done func(seq uint64, found bool, epoch string, c hub.Cursor, err error))
 
 // A Journal is one gateway's reading of the streams. It is a hub.History.
 type Journal struct {

@@ -22,7 +22,8 @@ type resolution struct {
 	j        *Journal
 	q        hub.Query
 	position position.Position
-	list     []*sequencer // of the streams still to come
+	from     position.Position // as Query.From, of every stream
+	list     []*sequencer      // of the streams still to come
 	start    hub.Start
 	done     func(hub.Start)
 }
@@ -31,10 +32,13 @@ type resolution struct {
 // known here; where the client's place can't be judged by that, the stream's
 // leader is asked, once for all who ask at the same time.
 func (j *Journal) Resolve(q hub.Query, done func(hub.Start)) {
-	r := &resolution{j: j, q: q, done: done}
+	r := &resolution{j: j, q: q, from: q.From, done: done}
 	for _, s := range j.sequencers {
 		if slices.ContainsFunc(q.Channels, func(c string) bool { return position.Of(c) == s.id }) {
 			r.list = append(r.list, s)
+			if end := s.look().end(); r.from.Get(s.id).Epoch != end.Epoch {
+				r.from = r.from.With(s.id, end)
+			}
 		}
 	}
 	if !j.started.Load() {
@@ -72,7 +76,7 @@ func (r *resolution) next() {
 	case r.how(s) == startAll:
 		r.at(s, s.look().begin(), false)
 	default:
-		r.at(s, s.look().end(), false)
+		r.at(s, r.from.Get(s.id), false)
 	}
 }
 
@@ -119,7 +123,7 @@ func (r *resolution) at(s *sequencer, m position.Mark, brought bool) {
 		r.next()
 		return
 	}
-	r.j.open(r.q.User, r.q.Device, m.Epoch, false, func(_ uint64, _ bool, _ string, c hub.Cursor, err error) {
+	r.j.open(r.q.User, r.q.Device, m, false, func(_ uint64, _ bool, _ string, c hub.Cursor, err error) {
 		// A cursor that can't be had now costs this connection's confirmations,
 		// not its publications.
 		if err == nil {
@@ -178,7 +182,7 @@ func (r *resolution) judge(s *sequencer, m position.Mark, then func(m position.M
 // retained is replayed, at most the newest replay.max, to a client that may well
 // have it.
 func (r *resolution) fromCursor(s *sequencer) {
-	r.j.open(r.q.User, r.q.Device, s.look().epoch, r.q.Tickets, func(seq uint64, found bool, epoch string, c hub.Cursor, err error) {
+	r.j.open(r.q.User, r.q.Device, r.from.Get(s.id), r.q.Tickets, func(seq uint64, found bool, epoch string, c hub.Cursor, err error) {
 		if err != nil {
 			r.fail(fmt.Errorf("look up the delivered cursor: %w", err))
 			return

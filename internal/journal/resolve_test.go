@@ -249,3 +249,60 @@ func TestResolveCursor(t *testing.T) {
 	}
 	s.Cursor.Close()
 }
+
+// TestResolveWhileOthersReceive: what is published after a client was let in is
+// its own, though the user's other connection has it before it is known where the
+// client starts.
+func TestResolveWhileOthersReceive(t *testing.T) {
+	w := newWorld(t)
+	j, h := w.gateway()
+	before := w.publish("#1", "before")
+	w.publish("news", "before")
+	w.reaches(h, notifications, before.Position.Get(notifications))
+	first := w.resolve(j, hub.Query{User: "1", Channels: []string{"#1"}, Confirms: true, Tickets: true})
+	if first.Err != nil {
+		t.Fatal(first.Err)
+	}
+	first.Cursor.Confirm(before.Seq)
+
+	open, asked, held := j.open, make(chan struct{}, 9), make(chan struct{})
+	j.open = func(user, device string, from position.Mark, tickets bool, done func(uint64, bool, string, hub.Cursor, error)) {
+		asked <- struct{}{}
+		go func() {
+			<-held
+			open(user, device, from, tickets, done)
+		}()
+	}
+	came := make(chan hub.Start, 3)
+	let := position.Position{}.With(notifications, before.Position.Get(notifications))
+	for _, q := range []hub.Query{
+		{User: "1", Channels: []string{"#1", "news"}, Confirms: true, Tickets: true},
+		{User: "1", Channels: []string{"#1", "news"}, Confirms: true},
+		{User: "1", Channels: []string{"#1", "news"}, Confirms: true, From: let},
+	} {
+		j.Resolve(q, func(s hub.Start) { came <- s })
+		<-asked
+	}
+	news := w.publish("news", "after")
+	after := w.publish("#1", "after")
+	w.reaches(h, notifications, after.Position.Get(notifications))
+	w.reaches(h, position.Channels, news.Position.Get(position.Channels))
+	first.Cursor.Confirm(after.Seq)
+	late := position.Position{}.With(notifications, before.Position.Get(notifications))
+	go j.Resolve(hub.Query{User: "1", Channels: []string{"#1"}, Confirms: true, From: late}, func(s hub.Start) {
+		s.At = s.At.With(position.Channels, position.Mark{Epoch: news.Epoch, Seq: news.Seq - 1})
+		came <- s
+	})
+	<-asked
+	close(held)
+	for range 4 {
+		select {
+		case s := <-came:
+			if s.Err != nil || s.At.Get(notifications).Seq != before.Seq || s.At.Get(position.Channels).Seq != news.Seq-1 {
+				t.Errorf("starts at %v, %v: it was let in at %d and %d", s.At, s.Err, before.Seq, news.Seq-1)
+			}
+		case <-time.After(patience):
+			t.Fatal("not resolved")
+		}
+	}
+}

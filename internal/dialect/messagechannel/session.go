@@ -37,8 +37,9 @@ type session struct {
 
 // pending is what a session has only until it has begun, or while it is renewed.
 type pending struct {
-	cancel func() bool // gives the authentication up, which is under way
-	start  string      // where a client without a cursor begins, by the backend's word
+	cancel func() bool       // gives the authentication up, which is under way
+	start  string            // where a client without a cursor begins, by the backend's word
+	from   position.Position // where the streams stood when it was let in
 }
 
 // An origin is what many clients have in common.
@@ -189,6 +190,9 @@ func (s *session) answered(r auth.Result) {
 // accept makes the connection the user's, or renews it. The reply is written
 // before the hub knows the connection, so no notification can come before it.
 func (s *session) accept(r auth.Result) {
+	if !s.attached { // from here on the client may count on what is published
+		s.pending.from = s.dialect.hub.Marks()
+	}
 	s.conn.Write(frame(transport.OpText, r.Reply))
 	s.phase, s.until = known, 0
 	wait := time.Duration(0)
@@ -223,7 +227,7 @@ func (s *session) listen() {
 		return
 	}
 	s.listening = true
-	user, start := s.user(), s.pending.start
+	user, start, from := s.user(), s.pending.start, s.pending.from
 	if s.dialect.follower != nil {
 		s.dialect.follower.Follow(user)
 	}
@@ -232,6 +236,7 @@ func (s *session) listen() {
 		User:     user,
 		Device:   s.from.Value().device,
 		Channels: []string{s.place.Personal()},
+		From:     from,
 		Start:    start,
 		Confirms: true,
 		Tickets:  true,
