@@ -37,9 +37,6 @@ func startFake(t *testing.T) *fake {
 	web := httptest.NewServer(http.HandlerFunc(f.serve))
 	f.url = "ws" + strings.TrimPrefix(web.URL, "http")
 	t.Cleanup(web.Close)
-	if _, err := f.nc.Subscribe("notification.*", f.publication); err != nil {
-		t.Fatal(err)
-	}
 	return f
 }
 
@@ -89,6 +86,11 @@ func (f *fake) publication(m *nats.Msg) {
 // run carries out unicast to four users, ten publications each.
 func (f *fake) run(t *testing.T, rate float64) (*load.Result, error) {
 	t.Helper()
+	sub, err := f.nc.Subscribe("notification.*", f.publication)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = sub.Unsubscribe() }() // the connection may be closed
 	p := load.Defaults()
 	p.Scenario, p.URLs, p.Seed, p.Connections, p.Messages, p.Rate = "unicast", []string{f.url}, "0badcafe", 4, 40, rate
 	p.InFlight, p.Publish, p.Answer, p.Patience = 1, "core", false, 2*time.Second
