@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -124,7 +125,15 @@ func (g *gateway) await() {
 		default:
 		}
 		text, err := os.ReadFile(g.file())
-		return err == nil && json.Unmarshal(text, &g.at) == nil
+		if err != nil || json.Unmarshal(text, &g.at) != nil {
+			return false
+		}
+		r, err := http.Get("http://" + g.at.Internal + "/readyz") // it is so a moment after the file is there
+		if err != nil {
+			return false
+		}
+		defer r.Body.Close()
+		return r.StatusCode == http.StatusOK
 	})
 }
 
