@@ -21,10 +21,14 @@ type requests struct {
 	closed  bool
 }
 
+// errAway is for whoever asks while NATS is away.
+var errAway = fmt.Errorf("%w: NATS is away", ErrUnavailable)
+
 type request struct {
-	done  func(*nats.Msg, error)
-	timer *time.Timer
-	err   error // what done is told when the timer fires
+	subject string
+	done    func(*nats.Msg, error)
+	timer   *time.Timer
+	err     error // what done is told when the timer fires
 }
 
 // Request sends msg and calls done once, with the reply, or with ErrTimeout,
@@ -37,7 +41,7 @@ type request struct {
 // not block. It is never called from within Request. cancel returns true when
 // it will not be called any more, false when it was or is about to be.
 func (b *Bus) Request(msg *nats.Msg, timeout time.Duration, done func(*nats.Msg, error)) (cancel func() bool) {
-	token := b.requests.add(done, timeout)
+	token := b.requests.add(msg.Subject, done, timeout)
 	ask := nats.Msg{
 		Subject: msg.Subject,
 		Reply:   b.requests.inbox + strconv.FormatUint(token, 36),
@@ -57,7 +61,7 @@ func (b *Bus) Request(msg *nats.Msg, timeout time.Duration, done func(*nats.Msg,
 // not up says (a full buffer, closed, no headers) means that NATS is away.
 func (b *Bus) sendError(err error) error {
 	if errors.Is(err, nats.ErrReconnectBufExceeded) || errors.Is(err, nats.ErrConnectionClosed) || !b.nc.IsConnected() {
-		return ErrUnavailable
+		return errAway
 	}
 	return fmt.Errorf("send a request: %w", err)
 }
@@ -79,7 +83,7 @@ func (t *requests) onReply(m *nats.Msg) {
 	switch {
 	case r == nil: // too late, or a second reply
 	case len(m.Data) == 0 && m.Header.Get("Status") == "503":
-		r.done(nil, ErrUnavailable)
+		r.done(nil, fmt.Errorf("%w: nobody answers on %s", ErrUnavailable, r.subject))
 	default:
 		r.done(m, nil)
 	}
@@ -87,15 +91,15 @@ func (t *requests) onReply(m *nats.Msg) {
 
 // add enters a request under a token that can't be guessed: whoever answers
 // one request knows the inbox and could answer the others too.
-func (t *requests) add(done func(*nats.Msg, error), timeout time.Duration) (token uint64) {
+func (t *requests) add(subject string, done func(*nats.Msg, error), timeout time.Duration) (token uint64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for token == 0 || t.pending[token] != nil {
 		token = rand.Uint64()
 	}
-	r := &request{done: done, err: ErrTimeout}
+	r := &request{subject: subject, done: done, err: ErrTimeout}
 	if t.closed {
-		r.err, timeout = ErrUnavailable, 0
+		r.err, timeout = errAway, 0
 	}
 	r.timer = time.AfterFunc(timeout, func() {
 		if r := t.take(token); r != nil {
@@ -145,5 +149,5 @@ func (t *requests) close() {
 	t.mu.Lock()
 	t.closed = true
 	t.mu.Unlock()
-	t.failAll(ErrUnavailable)
+	t.failAll(errAway)
 }
