@@ -54,6 +54,22 @@ func newReadiness() *readiness {
 func (r *readiness) set(to phase, why string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.forward(to, why)
+}
+
+// run goes forward to running if announce, which tells clients where to come,
+// succeeds: who comes at once waits until they are let in.
+func (r *readiness) run(announce func() error) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err := announce(); err != nil {
+		return err
+	}
+	r.forward(running, "")
+	return nil
+}
+
+func (r *readiness) forward(to phase, why string) {
 	if to < r.phase {
 		return
 	}

@@ -70,10 +70,9 @@ func (a *App) tryReady(ctx context.Context, r *rooms) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	if err := writeAddresses(a.options.Load().Data, a.Addresses()); err != nil {
+	if err := a.ready.run(func() error { return writeAddresses(a.options.Load().Data, a.Addresses()) }); err != nil {
 		return err
 	}
-	a.ready.set(running, "")
 	a.log.Info("ready", "after", time.Since(a.started).Round(time.Millisecond))
 	return nil
 }
