@@ -41,7 +41,7 @@ type cursorWork struct {
 // A cursorOpen is a connection that waits to be told where it starts.
 type cursorOpen struct {
 	epoch   uint32
-	from    uint64 // it starts no later, where it takes no ticket
+	from    uint64 // it starts no later
 	tickets bool
 	done    func(seq uint64, found bool, epoch string, c hub.Cursor, err error)
 }

@@ -178,13 +178,12 @@ func (k *Cursors) draw(e *cursorEntry) *cursorPlan {
 	alive = ticketsAlive(alive, now) // in order
 	for _, o := range w.served {
 		start := e.confirmed
-		switch {
-		case o.epoch != e.epoch:
-		case o.tickets && len(alive) > 0:
-			start = alive[0].Seq
-			p.taken = append(p.taken, alive[0])
-			alive = alive[1:]
-		default:
+		if o.epoch == e.epoch {
+			if o.tickets && len(alive) > 0 {
+				start = alive[0].Seq
+				p.taken = append(p.taken, alive[0])
+				alive = alive[1:]
+			}
 			start = min(start, o.from)
 		}
 		p.starts = append(p.starts, start)

@@ -123,8 +123,8 @@ func (k *Cursors) Close() {
 //
 // from is where the stream stood when the connection was let in, in its present
 // epoch: the connection starts no later, as what its user's others have got since
-// then it has not. With tickets it takes over the oldest ticket there is, whatever
-// from is, and leaves one if it breaks off.
+// then it has not. With tickets it takes over the oldest ticket there is, and
+// leaves one if it breaks off.
 //
 // found is false where nothing is known of the user. Then, and where the epoch
 // that is returned is not the present one, the caller decides where the

@@ -80,6 +80,12 @@ func (r *recorder) mark(s position.Stream) position.Mark {
 	return r.marks.Get(s)
 }
 
+func (r *recorder) position() position.Position {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.marks
+}
+
 // got are the payloads of one epoch of a stream with their sequences.
 func (r *recorder) got(s position.Stream, epoch string) (texts []string) {
 	r.mu.Lock()

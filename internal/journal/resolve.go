@@ -219,6 +219,9 @@ func (r *resolution) newest(s *sequencer) {
 			r.fail(err)
 			return
 		}
+		if from := r.from.Get(s.id); after.Epoch == from.Epoch {
+			after.Seq = min(after.Seq, from.Seq)
+		}
 		r.at(s, after, false)
 	})
 }

@@ -12,6 +12,7 @@ import (
 	"belfry/internal/auth"
 	"belfry/internal/backend"
 	"belfry/internal/config"
+	"belfry/internal/position"
 	"belfry/internal/reason"
 	"belfry/internal/transport"
 )
@@ -56,6 +57,7 @@ func (d *Dialect) Serve(s Streams, w http.ResponseWriter, r *http.Request, o *co
 	} else if why != reason.None {
 		return notNow(w, o, why)
 	}
+	a.from = d.hub.Marks() // from here on the client may count on what is published
 	setStream(w.Header())
 	why := s.AcceptStream(w, r, Name, w.Header().Clone(), func(c *transport.Conn) transport.Session { return d.open(c, a) })
 	if why == reason.Limit {
@@ -90,9 +92,10 @@ type admission struct {
 	request
 	identity auth.Identity
 	options  config.EventSource
-	askedAs  string   // the connection's name towards the backend: it had none yet
-	channels []string // beside the personal one
-	denied   []string // asked for, and not to be read
+	from     position.Position // where the streams stood when it was let in
+	askedAs  string            // the connection's name towards the backend: it had none yet
+	channels []string          // beside the personal one
+	denied   []string          // asked for, and not to be read
 }
 
 // permit settles which channels the client may read. Where one can't be settled

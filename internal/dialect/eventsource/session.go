@@ -78,6 +78,7 @@ func (d *Dialect) open(c line, a admission) *session {
 		Channels:    append([]string{s.place.Personal()}, a.channels...),
 		Position:    a.position,
 		HasPosition: a.position != "",
+		From:        a.from,
 		Start:       start,
 		Confirms:    true,
 	}, nil, s.started)
