@@ -21,9 +21,9 @@ type form struct {
 	alone         bool // the user id does not stand between them
 }
 
-// sharedMost is how long a reply may be, in bytes, to share its form: a form that
-// is shared counts for nobody (remember), and who is asked about twice keeps one
-// alive.
+// sharedMost is how long a reply may be, in bytes, to share its form. Who shares
+// one does not count for its bytes, even where all others that had it are
+// forgotten, so that they must be few.
 const sharedMost = 128
 
 func formOf(reply []byte, user string) *form {
