@@ -40,6 +40,15 @@ func startFake(t *testing.T) *fake {
 	return f
 }
 
+// does says what it does wrong; from then on it takes publications.
+func (f *fake) does(t *testing.T, wrong func(user, seq int, data []byte, send func(user int, data []byte))) {
+	t.Helper()
+	f.wrong = wrong
+	if _, err := f.nc.Subscribe("notification.*", f.publication); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func (f *fake) serve(w http.ResponseWriter, r *http.Request) {
 	c, err := websocket.Accept(w, r, nil)
 	if err != nil {
@@ -86,11 +95,6 @@ func (f *fake) publication(m *nats.Msg) {
 // run carries out unicast to four users, ten publications each.
 func (f *fake) run(t *testing.T, rate float64) (*load.Result, error) {
 	t.Helper()
-	sub, err := f.nc.Subscribe("notification.*", f.publication)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = sub.Unsubscribe() }() // the connection may be closed
 	p := load.Defaults()
 	p.Scenario, p.URLs, p.Seed, p.Connections, p.Messages, p.Rate = "unicast", []string{f.url}, "0badcafe", 4, 40, rate
 	p.InFlight, p.Publish, p.Answer, p.Patience = 1, "core", false, 2*time.Second
@@ -102,7 +106,7 @@ func TestWhatGoesWrongIsCounted(t *testing.T) {
 	t.Parallel()
 	f := startFake(t)
 	var held []byte
-	f.wrong = func(user, seq int, data []byte, send func(int, []byte)) {
+	f.does(t, func(user, seq int, data []byte, send func(int, []byte)) {
 		switch {
 		case user == 0 && (seq == 3 || seq == 10): // lost, one of them the last
 		case user == 1 && seq == 5:
@@ -122,7 +126,7 @@ func TestWhatGoesWrongIsCounted(t *testing.T) {
 		default:
 			send(user, data)
 		}
-	}
+	})
 	r, err := f.run(t, 1000)
 	if err != nil {
 		t.Fatal(err)
@@ -138,11 +142,11 @@ func TestLossEndsAClosedLoop(t *testing.T) {
 	t.Parallel()
 	f := startFake(t)
 	n := 0
-	f.wrong = func(user, seq int, data []byte, send func(int, []byte)) {
+	f.does(t, func(user, seq int, data []byte, send func(int, []byte)) {
 		if n++; n != 7 {
 			send(user, data)
 		}
-	}
+	})
 	r, err := f.run(t, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -157,7 +161,7 @@ func TestLossEndsAClosedLoop(t *testing.T) {
 func TestClosesAreCounted(t *testing.T) {
 	t.Parallel()
 	f := startFake(t)
-	f.wrong = func(user, seq int, data []byte, send func(int, []byte)) {
+	f.does(t, func(user, seq int, data []byte, send func(int, []byte)) {
 		if user == 1 && seq == 5 {
 			f.mu.Lock()
 			c := f.conns["b0badcafe-1"]
@@ -167,7 +171,7 @@ func TestClosesAreCounted(t *testing.T) {
 			return
 		}
 		send(user, data)
-	}
+	})
 	r, err := f.run(t, 1000)
 	if err != nil {
 		t.Fatal(err)
@@ -181,7 +185,7 @@ func TestClosesAreCounted(t *testing.T) {
 func TestTheServerGoes(t *testing.T) {
 	t.Parallel()
 	f := startFake(t)
-	f.wrong = func(user, seq int, data []byte, send func(int, []byte)) {
+	f.does(t, func(user, seq int, data []byte, send func(int, []byte)) {
 		send(user, data)
 		if user == 0 && seq == 5 {
 			f.mu.Lock()
@@ -191,7 +195,7 @@ func TestTheServerGoes(t *testing.T) {
 				delete(f.conns, user)
 			}
 		}
-	}
+	})
 	r, err := f.run(t, 10)
 	if err == nil || !strings.Contains(err.Error(), "all connections have ended") || r == nil || r.Closed != 4 || r.Published >= 40 {
 		t.Errorf("%v, %+v", err, r)
@@ -203,12 +207,12 @@ func TestInterrupted(t *testing.T) {
 	t.Parallel()
 	f := startFake(t)
 	ctx, cancel := context.WithCancel(t.Context())
-	f.wrong = func(user, seq int, data []byte, send func(int, []byte)) {
+	f.does(t, func(user, seq int, data []byte, send func(int, []byte)) {
 		send(user, data)
 		if seq == 3 {
 			cancel()
 		}
-	}
+	})
 	p := load.Defaults()
 	p.Scenario, p.URLs, p.Seed, p.Connections, p.Rate = "unicast", []string{f.url}, "0badcafe", 4, 100
 	p.Publish, p.Answer = "core", false
