@@ -62,7 +62,7 @@ func fanOut(t *testing.T, subscribers, batch int) float64 {
 func TestAllocsDoNotGrowWithSubscribers(t *testing.T) {
 	for _, batch := range []int{1, 10, 100} {
 		few, many := fanOut(t, 10, batch), fanOut(t, 1000, batch)
-		if few != many {
+		if many > few+1 { // one where the worker comes upon the batch before it is whole
 			t.Errorf("a batch of %d: %v allocations for 10 subscribers, %v for 1,000", batch, few, many)
 		}
 		if most := float64(batch + 12); many > most { // the entries, and the backlog and the joined frames as they grow

@@ -2,6 +2,7 @@ package hub
 
 import (
 	"cmp"
+	"runtime"
 	"slices"
 
 	"belfry/internal/position"
@@ -75,6 +76,9 @@ func (s *shard) work() {
 		if idle {
 			<-s.wake
 		}
+		// Writes that don't block would keep a processor for 10 ms: what is still on
+		// its way here would wait, and then need writes of its own.
+		runtime.Gosched()
 	}
 }
 

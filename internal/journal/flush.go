@@ -19,7 +19,7 @@ const (
 	// cursorRate bounds those writes per second, for all users of this gateway
 	// together. Beyond it they become older than cursorEvery. A write on
 	// disconnect does not count: cursorWriting bounds those.
-	cursorRate = 2000
+	cursorRate = 4000
 
 	// cursorWriting bounds the writes that wait for their ack.
 	cursorWriting = 256
