@@ -45,21 +45,22 @@ func (r Results) taken() string {
 		r.Started.UTC().Format("2 January 2006, 15:04 UTC"), (time.Duration(r.TookS) * time.Second).String(), r.Machine.Cores, r.Machine.CPU, rounds)
 }
 
-// summary is each must beside what Belfry's rows and the nearest peer have.
+// summary is each must beside what Belfry's rows, the nearest peer and the floor
+// have.
 func (r Results) summary() string {
 	var b strings.Builder
 	for _, f := range r.Plan.Figures {
 		for _, c := range f.Columns {
 			if c.Must > 0 {
-				fmt.Fprintf(&b, "| %s: %s | %s | %s | %s | %s |\n", f.Title, c.Title,
-					plan.Number(c.Must), plan.Number(c.Reach), r.belfrys(f, c), r.nearest(f, c))
+				fmt.Fprintf(&b, "| %s: %s | %s | %s | %s | %s | %s |\n", f.Title, c.Title,
+					plan.Number(c.Must), plan.Number(c.Reach), r.belfrys(f, c), r.lowest(f, c, false), r.lowest(f, c, true))
 			}
 		}
 	}
 	if b.Len() == 0 {
 		return ""
 	}
-	return "## What Belfry must reach\n\n| figure | must, at most | reach for | Belfry | the best peer |\n|---|---|---|---|---|\n" + b.String() + "\n"
+	return "## What Belfry must reach\n\n| figure | must, at most | reach for | Belfry | the best peer | the floor |\n|---|---|---|---|---|---|\n" + b.String() + "\n"
 }
 
 func (r Results) belfrys(f plan.Figure, c plan.Column) string {
@@ -94,12 +95,13 @@ func verdict(x, must, usual float64) string {
 	return " **missed**" + of
 }
 
-// nearest is the peer with the lowest median. The floor is no peer.
-func (r Results) nearest(f plan.Figure, c plan.Column) string {
+// lowest is the peer with the lowest median, or the floor with it, which is no
+// peer.
+func (r Results) lowest(f plan.Figure, c plan.Column, floor bool) string {
 	best, name := spread{}, ""
 	for _, row := range f.Rows {
 		server := plan.ByID(row.Server)
-		if server.Belfry || server.Kind == plan.Floor {
+		if server.Belfry || (server.Kind == plan.Floor) != floor {
 			continue
 		}
 		if s := r.spread(f, row, c); s.n > 0 && (name == "" || s.median < best.median) {
@@ -108,6 +110,10 @@ func (r Results) nearest(f plan.Figure, c plan.Column) string {
 	}
 	if name == "" {
 		return "–"
+	}
+	if floor {
+		name = strings.TrimPrefix(name, "floor: ")
+		name = strings.TrimPrefix(name, "floor, ")
 	}
 	return plan.Number(best.median) + ", " + name
 }

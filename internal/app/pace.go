@@ -25,38 +25,22 @@ func PaceCollection(ctx context.Context) {
 	sample := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}, {Name: "/gc/heap/live:bytes"}}
 	second := time.NewTicker(time.Second)
 	defer second.Stop()
-	percent, allocated := 100, uint64(0)
-	var rates [sustainedFor]uint64
-	var emptied time.Time
-	for i := 0; ; i++ {
+	p := newPacer()
+	for {
 		metrics.Read(sample)
-		now, live := sample[0].Value.Uint64(), sample[1].Value.Uint64()
-		rate := now - allocated
-		rates[i%len(rates)] = rate
-		wanted := collectAt(rate, slices.Min(rates[:]), live)
-		over := wanted == leastPercent && percent > leastPercent
-		if allocated != 0 && (wanted > percent || wanted <= percent*3/4 || over) { // setting it stops the world for some µs
-			percent = wanted
+		percent, release := p.step(time.Now(), sample[0].Value.Uint64(), sample[1].Value.Uint64())
+		if percent != 0 {
 			debug.SetGCPercent(percent)
-			if over && time.Since(emptied) >= emptyEvery(live) {
-				debug.FreeOSMemory()
-				emptied = time.Now()
-			}
 		}
-		allocated = now
+		if release {
+			debug.FreeOSMemory()
+		}
 		select {
 		case <-second.C:
 		case <-ctx.Done():
 			return
 		}
 	}
-}
-
-// emptyEvery is how long after memory was given back it may be so again: that
-// takes a collection, and loads that come and go are to cost no more of them than
-// one that stays.
-func emptyEvery(live uint64) time.Duration {
-	return time.Duration(float64(live) / marksASecond * float64(time.Second))
 }
 
 const (
@@ -66,17 +50,64 @@ const (
 	mostRoom = 16 << 20
 	// marksASecond is half as many bytes as may be gone through each second.
 	marksASecond = 16 << 20
-	// sustainedFor is after how many seconds a load counts as one that stays.
-	sustainedFor = 4
+	// sustainedFor is how many seconds in a row tell a load that stays from a storm
+	// of connections, and quietFor how many tell that either is over.
+	sustainedFor, quietFor = 4, 2
+	// releaseEvery is how often memory is given back at most.
+	releaseEvery = 10 * time.Second
 )
 
-// collectAt is the percentage for debug.SetGCPercent, from the bytes allocated in
-// the last second, the fewest that were in any of the last few seconds, and the
-// bytes in use: as much garbage as is made in half a second, or, where much is in
-// use, in as long as going through that may take. A storm of connections is over
-// within seconds, and its garbage leaves holes between what stays of it: then
-// there may be no more than is in use. A load that stays may make as much as in
-// two seconds.
+// A pacer knows what was allocated in each of the last seconds.
+type pacer struct {
+	at        time.Time // of the last step
+	allocated uint64    // up to then, in bytes
+	rates     []uint64  // bytes a second, of the last sustainedFor steps; the newest comes last
+	percent   int
+	owed      bool // there was a load since memory was given back
+	released  time.Time
+}
+
+func newPacer() *pacer { return &pacer{rates: make([]uint64, sustainedFor), percent: 100} }
+
+// step takes in what has been allocated by now, since the process began, and what
+// was in use after the last collection. It returns the percentage for
+// debug.SetGCPercent, 0 for no other than before, and whether to give memory back.
+func (p *pacer) step(now time.Time, allocated, live uint64) (percent int, release bool) {
+	elapsed := now.Sub(p.at).Seconds()
+	rate := uint64(float64(allocated-p.allocated) / elapsed)
+	first := p.at.IsZero()
+	p.at, p.allocated = now, allocated
+	if first {
+		return 0, false
+	}
+	p.rates = append(p.rates[1:], rate)
+	wanted := collectAt(rate, slices.Min(p.rates), live)
+	if wanted > p.percent || wanted <= p.percent*3/4 {
+		p.percent, percent = wanted, wanted
+	}
+	if wanted >= 2*leastPercent {
+		p.owed = true
+	}
+	most := slices.Max(p.rates[sustainedFor-quietFor:])
+	if p.owed && collectAt(most, 0, live) == leastPercent && now.Sub(p.released) >= releaseAfter(live) {
+		p.owed, p.released, release = false, now, true
+	}
+	return percent, release
+}
+
+// releaseAfter is how long after memory was given back it may be so again: that
+// takes a collection, and loads that come and go are to cost no more of them than
+// one that stays.
+func releaseAfter(live uint64) time.Duration {
+	return max(releaseEvery, time.Duration(float64(live)/marksASecond*float64(time.Second)))
+}
+
+// collectAt is the percentage, from the bytes allocated in the last second, the
+// fewest that were in any of the last few seconds, and the bytes in use: as much
+// garbage as is made in half a second, or, where much is in use, in as long as
+// going through that may take. A storm of connections is over within seconds, and
+// its garbage leaves holes between what stays of it: then there may be no more
+// than is in use. A load that stays may have two seconds' if that is more.
 func collectAt(rate, sustained, live uint64) int {
 	live = max(live, 1<<20)
 	percent := 100 * (rate / 2) / min(live, marksASecond)

@@ -1,6 +1,10 @@
 package app
 
-import "testing"
+import (
+	"slices"
+	"testing"
+	"time"
+)
 
 func TestCollectAt(t *testing.T) {
 	const mb = 1 << 20
@@ -21,5 +25,52 @@ func TestCollectAt(t *testing.T) {
 		if got := collectAt(c.rate, c.sustained, c.live); got != c.percent {
 			t.Errorf("%s: %d %%, want %d", c.name, got, c.percent)
 		}
+	}
+}
+
+// A second is what the pacer is told of one, and what it is to say.
+type second struct {
+	mb      uint64 // allocated in it
+	percent int
+	release bool
+}
+
+func TestPacer(t *testing.T) {
+	const mb = 1 << 20
+	start := []second{{10, 0, false}, {0, 10, false}}
+	quiet := func(n int) []second { return make([]second, n) }
+	for _, c := range []struct {
+		name    string
+		live    uint64
+		seconds []second
+	}{
+		{"nothing comes", 4, slices.Concat(start, quiet(20))},
+		{"a storm is over within seconds", 40, slices.Concat(start,
+			[]second{{100, 100, false}, {100, 0, false}, {100, 0, false}, {0, 10, false}, {0, 0, true}}, quiet(20))},
+		{"a load that stays", 40, slices.Concat(start,
+			[]second{{100, 100, false}, {100, 0, false}, {100, 0, false}, {100, 312, false}, {90, 0, false}, {40, 125, false}})},
+		{"one quiet second between", 40, slices.Concat(start,
+			[]second{{100, 100, false}, {0, 10, false}, {100, 100, false}, {0, 10, false}, {0, 0, true}})},
+		{"again, but not soon", 40, slices.Concat(start,
+			[]second{{50, 100, false}, {0, 10, false}, {0, 0, true}, {50, 100, false}, {0, 10, false}}, quiet(7), []second{{0, 0, true}}, quiet(20))},
+		{"later where much is in use", 320, slices.Concat(start,
+			[]second{{50, 100, false}, {0, 10, false}, {0, 0, true}, {50, 100, false}, {0, 10, false}}, quiet(17), []second{{0, 0, true}})},
+		{"upkeep is no load", 40, slices.Concat(start, []second{{4, 12, false}, {2, 0, false}}, quiet(20))},
+	} {
+		p, now, allocated := newPacer(), time.Unix(1e9, 0), uint64(0)
+		for i, s := range c.seconds {
+			now, allocated = now.Add(time.Second), allocated+s.mb*mb
+			if percent, release := p.step(now, allocated, c.live*mb); percent != s.percent || release != s.release {
+				t.Errorf("%s: second %d: %d %%, given back: %v; want %d, %v", c.name, i, percent, release, s.percent, s.release)
+			}
+		}
+	}
+	// A step that comes late, and the next soon after it.
+	p, now := newPacer(), time.Unix(1e9, 0)
+	p.step(now, 0, 40*mb)
+	p.step(now.Add(1900*time.Millisecond), 190*mb, 40*mb)
+	p.step(now.Add(2*time.Second), 200*mb, 40*mb)
+	if p.rates[sustainedFor-1] != p.rates[sustainedFor-2] || p.rates[sustainedFor-1] != 100*mb {
+		t.Errorf("rates %v", p.rates)
 	}
 }

@@ -129,8 +129,9 @@ func serverOptions(o config.Options) (*server.Options, error) {
 		MaxConn:  maxClients,
 		Username: o.NATS.User,
 		Password: o.NATS.Password,
-		// It is for few subjects that come often. Each user has one here: nearly all
-		// would be looked for in vain, entered and thrown out again.
+		// The cache that all connections share is for few subjects that come often.
+		// Each user has one here: nearly all would be looked for in vain, entered and
+		// thrown out again.
 		NoSublistCache: true,
 	}
 	if o.NATS.Clustered() {

@@ -76,8 +76,8 @@ func (s *shard) work() {
 		if idle {
 			<-s.wake
 		}
-		// Writes that don't block would keep a processor for 10 ms: what is still on
-		// its way here would wait, and then need writes of its own.
+		// Writes that don't block keep a processor for 10 ms at a time: those who are
+		// ready to run, NATS among them, would bring too late what could have joined.
 		runtime.Gosched()
 	}
 }
