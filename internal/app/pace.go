@@ -48,13 +48,14 @@ const (
 	leastPercent = 10
 	// mostRoom is how much garbage there may be where that is more than is in use.
 	mostRoom = 16 << 20
-	// marksASecond is half as many bytes as may be gone through each second.
-	marksASecond = 16 << 20
+	// marksOfLoad and marksOfStorm are half as many bytes as may be gone through
+	// each second.
+	marksOfLoad, marksOfStorm = 16 << 20, 48 << 20
 	// sustainedFor is how many seconds in a row tell a load that stays from a storm
-	// of connections, and quietFor how many tell that either is over.
-	sustainedFor, quietFor = 4, 2
+	// of connections.
+	sustainedFor = 4
 	// releaseEvery is how often memory is given back at most.
-	releaseEvery = 10 * time.Second
+	releaseEvery = 5 * time.Second
 )
 
 // A pacer knows what was allocated in each of the last seconds.
@@ -88,8 +89,7 @@ func (p *pacer) step(now time.Time, allocated, live uint64) (percent int, releas
 	if wanted >= 2*leastPercent {
 		p.owed = true
 	}
-	most := slices.Max(p.rates[sustainedFor-quietFor:])
-	if p.owed && collectAt(most, 0, live) == leastPercent && now.Sub(p.released) >= releaseAfter(live) {
+	if p.owed && wanted == leastPercent && now.Sub(p.released) >= releaseAfter(live) {
 		p.owed, p.released, release = false, now, true
 	}
 	return percent, release
@@ -99,7 +99,7 @@ func (p *pacer) step(now time.Time, allocated, live uint64) (percent int, releas
 // takes a collection, and loads that come and go are to cost no more of them than
 // one that stays.
 func releaseAfter(live uint64) time.Duration {
-	return max(releaseEvery, time.Duration(float64(live)/marksASecond*float64(time.Second)))
+	return max(releaseEvery, time.Duration(float64(live)/marksOfLoad*float64(time.Second)))
 }
 
 // collectAt is the percentage, from the bytes allocated in the last second, the
@@ -107,9 +107,10 @@ func releaseAfter(live uint64) time.Duration {
 // garbage as is made in half a second, or, where much is in use, in as long as
 // going through that may take. A storm of connections is over within seconds, and
 // its garbage leaves holes between what stays of it: then there may be no more
-// than is in use. A load that stays may have two seconds' if that is more.
+// than is in use. A load that stays may have more, up to two seconds'.
 func collectAt(rate, sustained, live uint64) int {
 	live = max(live, 1<<20)
-	percent := 100 * (rate / 2) / min(live, marksASecond)
-	return int(min(max(percent, leastPercent), max(100, 100*max(mostRoom, 2*sustained)/live)))
+	storm := min(100*(rate/2)/min(live, marksOfStorm), max(100, 100*mostRoom/live))
+	load := min(100*(sustained/2)/min(live, marksOfLoad), 200*sustained/live)
+	return int(max(leastPercent, storm, load))
 }

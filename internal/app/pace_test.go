@@ -19,8 +19,8 @@ func TestCollectAt(t *testing.T) {
 		{"a storm: as much as is in use, at most", 100 * mb, 10 * mb, 40 * mb, 100},
 		{"the same, and little is in use", 200 * mb, 0, 4 * mb, 400},
 		{"a load, and much is in use", 100 * mb, 100 * mb, 40 * mb, 312},
-		{"a load: as much as two seconds make, at most", 200 * mb, 50 * mb, 40 * mb, 250},
-		{"marking is spread over several seconds", 24 * mb, 24 * mb, 1 << 30, 75},
+		{"a load: as much as two seconds make, at most", 50 * mb, 50 * mb, 160 * mb, 62},
+		{"marking is spread over several seconds", 24 * mb, 0, 1 << 30, 25},
 	} {
 		if got := collectAt(c.rate, c.sustained, c.live); got != c.percent {
 			t.Errorf("%s: %d %%, want %d", c.name, got, c.percent)
@@ -46,16 +46,16 @@ func TestPacer(t *testing.T) {
 	}{
 		{"nothing comes", 4, slices.Concat(start, quiet(20))},
 		{"a storm is over within seconds", 40, slices.Concat(start,
-			[]second{{100, 100, false}, {100, 0, false}, {100, 0, false}, {0, 10, false}, {0, 0, true}}, quiet(20))},
+			[]second{{100, 100, false}, {100, 0, false}, {100, 0, false}, {0, 10, true}}, quiet(20))},
 		{"a load that stays", 40, slices.Concat(start,
 			[]second{{100, 100, false}, {100, 0, false}, {100, 0, false}, {100, 312, false}, {90, 0, false}, {40, 125, false}})},
-		{"one quiet second between", 40, slices.Concat(start,
-			[]second{{100, 100, false}, {0, 10, false}, {100, 100, false}, {0, 10, false}, {0, 0, true}})},
+		{"one that comes and goes", 40, slices.Concat(start,
+			[]second{{100, 100, false}, {0, 10, true}, {100, 100, false}, {0, 10, false}, {100, 100, false}, {0, 10, false}, {0, 0, true}})},
 		{"again, but not soon", 40, slices.Concat(start,
-			[]second{{50, 100, false}, {0, 10, false}, {0, 0, true}, {50, 100, false}, {0, 10, false}}, quiet(7), []second{{0, 0, true}}, quiet(20))},
+			[]second{{50, 62, false}, {0, 10, true}, {50, 62, false}, {0, 10, false}}, quiet(2), []second{{0, 0, true}}, quiet(20))},
 		{"later where much is in use", 320, slices.Concat(start,
-			[]second{{50, 100, false}, {0, 10, false}, {0, 0, true}, {50, 100, false}, {0, 10, false}}, quiet(17), []second{{0, 0, true}})},
-		{"upkeep is no load", 40, slices.Concat(start, []second{{4, 12, false}, {2, 0, false}}, quiet(20))},
+			[]second{{50, 52, false}, {0, 10, true}, {50, 52, false}, {0, 10, false}}, quiet(17), []second{{0, 0, true}})},
+		{"upkeep is no load", 40, slices.Concat(start, []second{{10, 12, false}, {2, 0, false}}, quiet(20))},
 	} {
 		p, now, allocated := newPacer(), time.Unix(1e9, 0), uint64(0)
 		for i, s := range c.seconds {
