@@ -46,8 +46,9 @@ func PaceCollection(ctx context.Context) {
 const (
 	// leastPercent bounds how often a quiet process collects.
 	leastPercent = 10
-	// mostRoom is how much garbage there may be where that is more than is in use.
-	mostRoom = 16 << 20
+	// roomOfStorm and roomOfLoad are how much garbage there may be where that is more
+	// than is in use.
+	roomOfStorm, roomOfLoad = 16 << 20, 128 << 20
 	// marksOfLoad and marksOfStorm are half as many bytes as may be gone through
 	// each second.
 	marksOfLoad, marksOfStorm = 16 << 20, 48 << 20
@@ -106,11 +107,11 @@ func releaseAfter(live uint64) time.Duration {
 // fewest that were in any of the last few seconds, and the bytes in use: as much
 // garbage as is made in half a second, or, where much is in use, in as long as
 // going through that may take. A storm of connections is over within seconds, and
-// its garbage leaves holes between what stays of it: then there may be no more
-// than is in use. A load that stays may have more, up to two seconds'.
+// its garbage leaves holes between what stays of it: so there may be less, where
+// little is in use, than under a load that stays.
 func collectAt(rate, sustained, live uint64) int {
 	live = max(live, 1<<20)
-	storm := min(100*(rate/2)/min(live, marksOfStorm), max(100, 100*mostRoom/live))
-	load := min(100*(sustained/2)/min(live, marksOfLoad), 200*sustained/live)
+	storm := min(100*(rate/2)/min(live, marksOfStorm), max(100, 100*roomOfStorm/live))
+	load := min(100*(sustained/2)/min(live, marksOfLoad), max(100, 100*roomOfLoad/live))
 	return int(max(leastPercent, storm, load))
 }

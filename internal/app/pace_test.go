@@ -19,7 +19,8 @@ func TestCollectAt(t *testing.T) {
 		{"a storm: as much as is in use, at most", 100 * mb, 10 * mb, 40 * mb, 100},
 		{"the same, and little is in use", 200 * mb, 0, 4 * mb, 400},
 		{"a load, and much is in use", 100 * mb, 100 * mb, 40 * mb, 312},
-		{"a load: as much as two seconds make, at most", 50 * mb, 50 * mb, 160 * mb, 62},
+		{"a load that makes very much", 800 * mb, 800 * mb, 64 * mb, 200},
+		{"the same, and much is in use", 800 * mb, 800 * mb, 400 * mb, 100},
 		{"marking is spread over several seconds", 24 * mb, 0, 1 << 30, 25},
 	} {
 		if got := collectAt(c.rate, c.sustained, c.live); got != c.percent {
