@@ -34,6 +34,7 @@ func PaceCollection(ctx context.Context) {
 		}
 		if release {
 			debug.FreeOSMemory()
+			second.Reset(time.Second) // it may have taken as long, and a moment's rate says nothing
 		}
 		select {
 		case <-second.C:
@@ -75,13 +76,13 @@ func newPacer() *pacer { return &pacer{rates: make([]uint64, sustainedFor), perc
 // was in use after the last collection. It returns the percentage for
 // debug.SetGCPercent, 0 for no other than before, and whether to give memory back.
 func (p *pacer) step(now time.Time, allocated, live uint64) (percent int, release bool) {
-	elapsed := now.Sub(p.at).Seconds()
-	rate := uint64(float64(allocated-p.allocated) / elapsed)
+	elapsed, made := now.Sub(p.at), allocated-p.allocated
 	first := p.at.IsZero()
 	p.at, p.allocated = now, allocated
-	if first {
+	if first || elapsed <= 0 {
 		return 0, false
 	}
+	rate := uint64(float64(made) / elapsed.Seconds())
 	p.rates = append(p.rates[1:], rate)
 	wanted := collectAt(rate, slices.Min(p.rates), live)
 	if wanted > p.percent || wanted <= p.percent*3/4 {

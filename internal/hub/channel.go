@@ -21,8 +21,8 @@ type channel struct {
 type round struct {
 	backlog []queued // in order; what was published meanwhile is the next round's
 	joins   []join   // of the backlog, made on demand
-	next    int32    // the subscribers below it are still to come
-	until   uint64   // what is written to all of them when it ends
+	next    int32    // the subscribers below it are still to come, once it has begun
+	until   uint64   // what is written to all of them when it ends; 0 until it begins
 }
 
 // keptBacklog is how long a backlog a round may keep that waits to be used again.

@@ -105,10 +105,10 @@ func (s *shard) offer(batch []Publication, entries []*entry, marks position.Posi
 	}
 }
 
-// enlist lists a channel for its round, which is what has been published by now.
-// Called with mu held, as are the next two.
+// enlist lists a channel for its round, which is what has been published by the
+// time that it begins. Called with mu held, as are the next two.
 func (s *shard) enlist(ch *channel) {
-	ch.round.next, ch.round.until = int32(len(ch.subs)), ch.last()
+	ch.round.until = 0
 	if len(ch.subs) <= sliceSize {
 		s.small = append(s.small, ch)
 	} else {

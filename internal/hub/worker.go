@@ -117,6 +117,9 @@ func (s *shard) turn(writes []write) []write {
 // if there is more to do. Called with mu held, as are the next two.
 func (s *shard) round(ch *channel, n int, writes []write) []write {
 	r := ch.round
+	if r.until == 0 {
+		r.next, r.until = int32(len(ch.subs)), ch.last()
+	}
 	r.next = min(r.next, int32(len(ch.subs)))
 	for ; n > 0 && r.next > 0; n-- {
 		r.next--
