@@ -108,7 +108,7 @@ func (b *Bus) onDisconnect(nc *nats.Conn, err error) {
 	b.link.down(err)
 	b.log.Warn("NATS is away, trying to reconnect", "nats", b.url, "err", err)
 	// A reply to what was asked before would find nobody: their inbox is gone.
-	b.requests.failAll(errAway)
+	b.requests.failAll(ErrAway)
 }
 
 func (b *Bus) onFailedConnect(_ *nats.Conn, err error) {

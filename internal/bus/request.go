@@ -21,8 +21,8 @@ type requests struct {
 	closed  bool
 }
 
-// errAway is for whoever asks while NATS is away.
-var errAway = fmt.Errorf("%w: NATS is away", ErrUnavailable)
+// ErrAway is for whoever asks while NATS is away. It wraps ErrUnavailable.
+var ErrAway = fmt.Errorf("%w: NATS is away", ErrUnavailable)
 
 type request struct {
 	subject string
@@ -61,7 +61,7 @@ func (b *Bus) Request(msg *nats.Msg, timeout time.Duration, done func(*nats.Msg,
 // not up says (a full buffer, closed, no headers) means that NATS is away.
 func (b *Bus) sendError(err error) error {
 	if errors.Is(err, nats.ErrReconnectBufExceeded) || errors.Is(err, nats.ErrConnectionClosed) || !b.nc.IsConnected() {
-		return errAway
+		return ErrAway
 	}
 	return fmt.Errorf("send a request: %w", err)
 }
@@ -99,7 +99,7 @@ func (t *requests) add(subject string, done func(*nats.Msg, error), timeout time
 	}
 	r := &request{subject: subject, done: done, err: ErrTimeout}
 	if t.closed {
-		r.err, timeout = errAway, 0
+		r.err, timeout = ErrAway, 0
 	}
 	r.timer = time.AfterFunc(timeout, func() {
 		if r := t.take(token); r != nil {
@@ -149,5 +149,5 @@ func (t *requests) close() {
 	t.mu.Lock()
 	t.closed = true
 	t.mu.Unlock()
-	t.failAll(errAway)
+	t.failAll(ErrAway)
 }

@@ -139,7 +139,7 @@ func (f *fetcher) ask(ctx context.Context, subject string, data []byte, single b
 	defer f.forget(token)
 	if err := f.nc.PublishMsg(&nats.Msg{Subject: subject, Reply: f.inbox + strconv.FormatUint(token, 36), Data: data}); err != nil {
 		if !f.nc.IsConnected() {
-			return nil, fmt.Errorf("ask %s: %w: %w", subject, bus.ErrUnavailable, err)
+			return nil, fmt.Errorf("ask %s: %w", subject, bus.ErrAway) // err says that a buffer is full
 		}
 		return nil, fmt.Errorf("ask %s: %w", subject, err)
 	}
