@@ -76,7 +76,7 @@ func start(t testing.TB, o transport.Options) *bench {
 		t.Fatal(err)
 	}
 	b := &bench{t: t, server: server}
-	b.http = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	b.http = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		server.Accept(w, r, "test", readLimit, func(c *transport.Conn) transport.Session {
 			s := &recorder{conn: c, echo: true, closed: make(chan reason.Reason, 1), timeouts: make(chan struct{}, 8),
 				pongs: make(chan string, 8), drained: make(chan struct{}, 8)}
@@ -89,6 +89,13 @@ func start(t testing.TB, o transport.Options) *bench {
 			return s
 		})
 	}))
+	config := net.ListenConfig{Control: transport.BoundUnsent}
+	config.SetMultipathTCP(false)
+	b.http.Listener.Close()
+	if b.http.Listener, err = config.Listen(t.Context(), "tcp", "127.0.0.1:0"); err != nil {
+		t.Fatal(err)
+	}
+	b.http.Start()
 	t.Cleanup(func() {
 		server.Close()
 		b.http.Close()

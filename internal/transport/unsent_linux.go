@@ -9,8 +9,9 @@ import (
 // unsentBytes is how much the kernel keeps of what one client has not been sent
 // yet. Without a bound that is up to net.ipv4.tcp_wmem, 4 MiB, for each client that
 // does not read, beside the queue that limits.queue bounds. A line is kept full by
-// far less: what is under way does not count.
-const unsentBytes = 128 << 10
+// far less: what is under way does not count. What is kept is copied, page by page,
+// just when many clients stop reading, at the cost of those who read.
+const unsentBytes = 32 << 10
 
 // BoundUnsent is a net.ListenConfig's Control. The sockets that the listener
 // accepts inherit the bound, so that it costs none of them a system call; not so
