@@ -135,12 +135,15 @@ func resume() Figure {
 
 func slow() Figure {
 	return Figure{
-		ID: "slow", Once: true, Title: "One client in twenty never reads, 19,000 connections, 20,000 messages a second", Scenario: "slow",
+		ID: "slow", Title: "One client in twenty never reads, 19,000 connections, 20,000 messages a second", Scenario: "slow",
 		About: "What the others feel of it: their p99 against what it was before. Those who never read get 50 publications of 4 KB a second each until they are closed; in the end they read what is left, see why, and come back. The generator can do that with Belfry's dialects only.",
 		Args:  []string{"--connections", "19000", "--rate", "20000", "--busy-rate", "50", "--duration", "10s"},
 		Rows:  rows("mc", "es"),
 		Columns: []Column{
 			Column{Path: "slow.p99_ratio", Title: "p99, times before", Scale: 1}.must(2, 1.5),
+			{Path: "groups.before.latency_ms.p99", Title: "before, ms", Scale: 1},
+			{Path: "groups.others.latency_ms.p99", Title: "with them, ms", Scale: 1},
+			{Path: "servers.0.rss_peak_bytes", Title: "the gateway's memory at most, MB", Scale: 1e6},
 			{Path: "slow.clients", Title: "slow clients", Scale: 1},
 			{Path: "slow.closed", Title: "closed", Scale: 1},
 			{Path: "slow.reasons.1008 reads too slowly", Title: "told 1008, reads too slowly", Scale: 1},

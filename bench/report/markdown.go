@@ -236,6 +236,23 @@ func (r Results) where() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "## Where\n\n| what | version |\n|---|---|\n| machine | %s, %d cores, %s GB |\n| kernel | %s |\n| descriptors a process may open | %s |\n",
 		r.Machine.CPU, r.Machine.Cores, plan.Number(float64(r.Machine.MemoryBytes)/1e9), r.Machine.Kernel, plan.Thousands(float64(r.Machine.Descriptors)))
+	for _, of := range []struct {
+		what string
+		ns   func(Itself) float64
+	}{
+		{"a bare system call", func(m Itself) float64 { return m.SystemCallNS }},
+		{"a byte to another goroutine over loopback, and back", func(m Itself) float64 { return m.RoundTripNS }},
+		{"a read somewhere in 64 MiB of memory", func(m Itself) float64 { return m.MemoryNS }},
+		{"the first write to a page", func(m Itself) float64 { return m.PageNS }},
+	} {
+		var values []float64
+		for _, m := range r.Itself {
+			values = append(values, of.ns(m)/1e3)
+		}
+		if len(values) > 0 {
+			fmt.Fprintf(&b, "| %s, before each round | %s µs |\n", of.what, spreadOf(values).cell())
+		}
+	}
 	for _, name := range slices.Sorted(maps.Keys(r.Versions)) {
 		fmt.Fprintf(&b, "| %s | %s |\n", name, r.Versions[name])
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -20,6 +21,7 @@ type Results struct {
 	Seed     uint32            `json:"seed"`
 	Rounds   int               `json:"rounds"`
 	Machine  Machine           `json:"machine"`
+	Itself   []Itself          `json:"itself,omitempty"` // before each round
 	Versions map[string]string `json:"versions"`
 	Plan     plan.Plan         `json:"plan"`
 	Runs     []Run             `json:"runs"`
@@ -32,6 +34,15 @@ type Machine struct {
 	MemoryBytes int64  `json:"memory_bytes"`
 	Kernel      string `json:"kernel"`
 	Descriptors uint64 `json:"descriptors"` // a process may open
+}
+
+// Itself is what the machine takes for what every server on it does, in
+// nanoseconds.
+type Itself struct {
+	SystemCallNS float64 `json:"system_call_ns"` // the least that one takes
+	RoundTripNS  float64 `json:"round_trip_ns"`  // a byte to another goroutine over loopback, and back
+	MemoryNS     float64 `json:"memory_ns"`      // a read somewhere in 64 MiB
+	PageNS       float64 `json:"page_ns"`        // the first write to a page
 }
 
 // A Run is one row in one round. Result is the generator's, as it printed it;
@@ -68,15 +79,23 @@ func (r Results) Write(file string) error {
 	return os.WriteFile(file, append(data, '\n'), 0o644)
 }
 
-// Number returns one number of a run's result.
+// Number returns one number of a run's result, by its keys with dots between; an
+// array's are 0 and up.
 func (r Run) Number(path string) (float64, bool) {
 	var at any = map[string]any(r.Result)
 	for key := range strings.SplitSeq(path, ".") {
-		object, ok := at.(map[string]any)
-		if !ok {
+		switch in := at.(type) {
+		case map[string]any:
+			at = in[key]
+		case []any:
+			i, err := strconv.Atoi(key)
+			if err != nil || i < 0 || i >= len(in) {
+				return 0, false
+			}
+			at = in[i]
+		default:
 			return 0, false
 		}
-		at = object[key]
 	}
 	x, ok := at.(float64)
 	return x, ok

@@ -43,6 +43,11 @@ func (s *session) close() { _ = os.RemoveAll(s.dir) }
 // says so.
 func (s *session) rounds(ctx context.Context) {
 	for round := 1; round <= s.results.Rounds; round++ {
+		if m, err := itself(); err != nil {
+			fmt.Fprintf(os.Stderr, "the machine itself was not measured before round %d: %v\n", round, err)
+		} else {
+			s.results.Itself = append(s.results.Itself, m)
+		}
 		for _, f := range s.results.Plan.Figures {
 			if f.Once && round > 1 {
 				continue
