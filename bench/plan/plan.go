@@ -42,6 +42,11 @@ type Column struct {
 	Must   float64            `json:"must,omitempty"`
 	Reach  float64            `json:"reach,omitempty"`
 	MustOf map[string]float64 `json:"must_of,omitempty"`
+	// Floor is what a floor had on the machine and in the run that the must is from,
+	// 0 where it had none. Another machine, or the same one on a busy day, takes more
+	// for both: so Must ÷ Floor is the must that holds there too. It has none for
+	// latencies, which don't grow as a machine gets slower but as it fills up.
+	Floor float64 `json:"floor,omitempty"`
 }
 
 // MustFor is what a server must reach in this column, 0 for nothing.
@@ -72,6 +77,11 @@ var (
 
 func (c Column) must(must, reach float64) Column {
 	c.Must, c.Reach = must, reach
+	return c
+}
+
+func (c Column) beside(floor float64) Column {
+	c.Floor = floor
 	return c
 }
 

@@ -13,6 +13,7 @@ const howToRead = `## How to read this
 * Servers, broker, publisher and receivers share %d cores and the loopback device. Clients take more of them than most of the servers: rates and latencies flat out say what the whole machine does, not what a server alone could.
 * CPU is user and system time of the server's process, divided by what it delivered. That is the number to compare; it moves least from run to run.
 * Compare within a table only: its rows were measured in turn, one round after another. Another day's absolute numbers differ by 10 to 20 %%, and by far more where the machine is shared: the last table says what it took for a system call and the like just then.
+* "× the floor" divides a row by the bare event loop's, round by round, and the must by what such a loop took on the machine where the must was set: a slower machine is slower for both. The absolute must is for that machine, left alone.
 * "× Belfry" divides the first column by that of Belfry's first row of the same size, in the same round. Above 1 Belfry needs less. "× its smallest" divides it by that of the same server at its smallest size: 0.8 to 1.2 is what "flat" means here.
 * Belfry stores each publication and acknowledges it, except where a row says live; the others deliver at most once and store nothing. Its gateway has NATS in its process, except where a row says that NATS is apart. For the others "with broker" adds their NATS process.
 * What is lost or doubled is summed over the rounds. "Closed" counts connections that the server ended.

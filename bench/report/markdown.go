@@ -53,7 +53,7 @@ func (r Results) summary() string {
 		for _, c := range f.Columns {
 			if c.Must > 0 {
 				fmt.Fprintf(&b, "| %s: %s | %s | %s | %s | %s | %s |\n", f.Title, c.Title,
-					plan.Number(c.Must), plan.Number(c.Reach), r.belfrys(f, c), r.lowest(f, c, false), r.lowest(f, c, true))
+					asked(c), plan.Number(c.Reach), r.belfrys(f, c), r.lowest(f, c, false), r.lowest(f, c, true))
 			}
 		}
 	}
@@ -61,6 +61,14 @@ func (r Results) summary() string {
 		return ""
 	}
 	return "## What Belfry must reach\n\n| figure | must, at most | reach for | Belfry | the best peer | the floor |\n|---|---|---|---|---|---|\n" + b.String() + "\n"
+}
+
+// asked is a must as it was set, and by what a floor had there.
+func asked(c plan.Column) string {
+	if c.Floor == 0 {
+		return plan.Number(c.Must)
+	}
+	return plan.Number(c.Must) + "; " + plan.Number(c.Must/c.Floor) + " × the floor"
 }
 
 func (r Results) belfrys(f plan.Figure, c plan.Column) string {
@@ -72,11 +80,33 @@ func (r Results) belfrys(f plan.Figure, c plan.Column) string {
 		s := r.spread(f, row, c)
 		text := "not measured"
 		if s.n > 0 {
-			text = "**" + plan.Number(s.median) + "**" + verdict(s.median, c.MustFor(row.Server), c.Must)
+			text = "**" + plan.Number(s.median) + "**" + verdict(s.median, c.MustFor(row.Server), c.Must) + r.aboveFloor(f, row, c)
 		}
 		parts = append(parts, strings.TrimPrefix(row.Label, "Belfry, ")+" "+text)
 	}
 	return strings.Join(parts, "<br>")
+}
+
+// aboveFloor says how many times the floor's number a row has, round by round,
+// and what that is against the must.
+func (r Results) aboveFloor(f plan.Figure, row plan.Row, c plan.Column) string {
+	must := c.MustFor(row.Server)
+	if c.Floor == 0 || must == 0 {
+		return ""
+	}
+	least := 0.0
+	for _, other := range f.Rows {
+		if plan.ByID(other.Server).Kind != plan.Floor || other.Size != row.Size {
+			continue
+		}
+		if x, ok := ratio(r.measured(f, row, c), r.measured(f, other, c)); ok && x > least {
+			least = x // beside the floor that had least
+		}
+	}
+	if least == 0 {
+		return ""
+	}
+	return "; " + plan.Number(least) + " × the floor" + verdict(least, must/c.Floor, must/c.Floor)
 }
 
 // verdict says what a number is against what it must be, and names that where it
