@@ -42,10 +42,11 @@ type Column struct {
 	Must   float64            `json:"must,omitempty"`
 	Reach  float64            `json:"reach,omitempty"`
 	MustOf map[string]float64 `json:"must_of,omitempty"`
-	// Floor is what a floor had on the machine and in the run that the must is from,
-	// 0 where it had none. Another machine, or the same one on a busy day, takes more
-	// for both: so Must ÷ Floor is the must that holds there too. It has none for
-	// latencies, which don't grow as a machine gets slower but as it fills up.
+	// Floor is what peers/floor had in the run of 25 November 2026, on a machine for
+	// which the musts can stand; 0 for none. Another machine, or the same one on a
+	// busy day, takes more for both: so Must ÷ Floor is a must for there. Latencies
+	// have none, as they don't grow when a machine gets slower but when it fills up;
+	// nor has a figure whose must lies between two sizes.
 	Floor float64 `json:"floor,omitempty"`
 }
 

@@ -94,19 +94,19 @@ func (r Results) aboveFloor(f plan.Figure, row plan.Row, c plan.Column) string {
 	if c.Floor == 0 || must == 0 {
 		return ""
 	}
-	least := 0.0
+	multiple := 0.0
 	for _, other := range f.Rows {
 		if plan.ByID(other.Server).Kind != plan.Floor || other.Size != row.Size {
 			continue
 		}
-		if x, ok := ratio(r.measured(f, row, c), r.measured(f, other, c)); ok && x > least {
-			least = x // beside the floor that had least
+		if x, ok := ratio(r.measured(f, row, c), r.measured(f, other, c)); ok && x > multiple {
+			multiple = x // beside the floor that had least
 		}
 	}
-	if least == 0 {
+	if multiple == 0 {
 		return ""
 	}
-	return "; " + plan.Number(least) + " × the floor" + verdict(least, must/c.Floor, must/c.Floor)
+	return "; " + plan.Number(multiple) + " × the floor" + verdict(multiple, must/c.Floor, must/c.Floor)
 }
 
 // verdict says what a number is against what it must be, and names that where it
@@ -277,7 +277,9 @@ func (r Results) where() string {
 	} {
 		var values []float64
 		for _, m := range r.Itself {
-			values = append(values, of.ns(m)/1e3)
+			if of.ns(m) > 0 {
+				values = append(values, of.ns(m)/1e3)
+			}
 		}
 		if len(values) > 0 {
 			fmt.Fprintf(&b, "| %s, before each round | %s µs |\n", of.what, spreadOf(values).cell())

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"runtime"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -15,8 +14,6 @@ import (
 // itself measures what the machine takes for what every server on it does. It says
 // how quiet the machine is, which no server's own figure can.
 func itself() (report.Itself, error) {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
 	var m report.Itself
 	const calls = 200_000
 	m.SystemCallNS = each(calls, func() {

@@ -81,9 +81,6 @@ func (s *blocking) acknowledged(*Conn) uint32 { return uint32(s.written.Load()) 
 
 func (s *blocking) unsent(*Conn) (int64, bool) { return 0, false }
 
-// makeRoom does nothing: a write that is under way blocks with what it was given.
-func (s *blocking) makeRoom(*Conn) {}
-
 func (s *blocking) release(*Conn) {
 	s.nc.Close() // ends a read and a write that are under way
 	select {

@@ -76,9 +76,6 @@ type driver interface {
 	// acknowledged is a count that grows, and wraps, while the other host takes
 	// bytes.
 	acknowledged(c *Conn) uint32
-	// makeRoom has the kernel take, where it can, what is left to write for a client
-	// that does not read. Called with c.mu held, while c is not dead.
-	makeRoom(c *Conn)
 	// release has c.finish called by the goroutine that reads, soon.
 	release(c *Conn)
 }
@@ -269,23 +266,22 @@ func (c *Conn) ExpectPong() {
 // Unsent is how many bytes the other host's TCP has not taken yet. exact is
 // false where the system does not tell: then it is what waits in the process.
 func (c *Conn) Unsent() (bytes int64, exact bool) {
-	bytes, exact = c.driver.unsent(c)
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	if c.out != nil {
-		bytes += c.out.size
+		bytes = c.out.size
 	}
-	return bytes, exact
+	c.mu.Unlock()
+	// After the queue: what leaves it meanwhile is counted twice, not missed.
+	kernel, exact := c.driver.unsent(c)
+	return bytes + kernel, exact
 }
 
 // Close sends a close frame with this code and text (at most 123 bytes) behind
 // everything written before, and ends the connection when the client has
 // answered or after 5 s. What the client sends meanwhile is ignored, what is
-// written after it is dropped. The first Close counts. Where the client is slow or
-// silent its queue is cut off behind the frame that is under way, and what is left
-// is given to the kernel past its usual bound: so it finds the close frame when it
-// reads on, even if the connection has ended here by then. A stream has no close frame:
-// it ends when everything has gone out.
+// written after it is dropped. The first Close counts. A slow client's queue is
+// cut off behind the frame that is under way, so that it learns of it soon. A
+// stream has no close frame: it ends when everything has gone out.
 func (c *Conn) Close(why reason.Reason, code uint16, text string) {
 	c.mu.Lock()
 	if c.flags&(closing|dead) != 0 {
@@ -294,12 +290,8 @@ func (c *Conn) Close(why reason.Reason, code uint16, text string) {
 	}
 	c.flags |= closing
 	c.why = why
-	stuck := why == reason.Slow || why == reason.NoPong
-	if stuck {
-		if c.out != nil {
-			c.cutQueue()
-		}
-		c.driver.makeRoom(c)
+	if why == reason.Slow && c.out != nil {
+		c.cutQueue()
 	}
 	c.liveness.closeBy = c.server.wheel.time() + c.server.closing + 1
 	if c.flags&stream != 0 {
@@ -307,9 +299,6 @@ func (c *Conn) Close(why reason.Reason, code uint16, text string) {
 		c.endWhenWritten()
 	} else {
 		c.send(closeFrame(code, text), false)
-	}
-	if stuck {
-		c.pump()
 	}
 	c.server.wheel.hasten(c, c.server.wheel.time()+c.server.closing+1)
 }

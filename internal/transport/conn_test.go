@@ -2,9 +2,7 @@ package transport_test
 
 import (
 	"bytes"
-	"encoding/binary"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -162,40 +160,6 @@ func TestSlowClient(t *testing.T) {
 		}
 		await(t, "an empty queue", func() bool { return b.server.Stats().QueueBytes == 0 })
 	})
-}
-
-// TestSlowClientIsTold: one that reads on only after its connection has ended finds
-// why, behind whole frames.
-func TestSlowClientIsTold(t *testing.T) {
-	if !transport.HasLoop {
-		t.Skip("a blocking write takes no more than it was given: without an event loop there is 5 s to read on")
-	}
-	b := start(t, transport.Options{Queue: 64 << 10, CloseTimeout: 10 * time.Millisecond, Tick: 10 * time.Millisecond})
-	c := b.dial()
-	_ = c.nc.(*net.TCPConn).SetReadBuffer(4 << 10)
-	s := b.session(0)
-	frame := transport.AppendFrame(nil, transport.OpText, bytes.Repeat([]byte("x"), 3000))
-	for !transport.IsClosing(s.conn) {
-		s.conn.Write(frame)
-	}
-	if why := <-s.closed; why != reason.Slow {
-		t.Errorf("reason %s", why)
-	}
-	for {
-		first, p, err := c.read()
-		if err != nil {
-			t.Fatalf("the connection ended with no reason: %v", err)
-		}
-		if first == 0x88 {
-			if code := binary.BigEndian.Uint16(p); code != transport.ClosePolicy {
-				t.Errorf("code %d", code)
-			}
-			return
-		}
-		if len(p) != 3000 {
-			t.Fatalf("a frame of %d bytes", len(p))
-		}
-	}
 }
 
 // isClosing tells by a write that goes nowhere: once closed, nothing is queued.

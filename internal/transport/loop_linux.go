@@ -326,12 +326,6 @@ func (l *loop) unsent(c *Conn) (int64, bool) {
 	return int64(n), err == nil
 }
 
-// makeRoom takes BoundUnsent's bound off. If that fails, what is written waits as
-// it would have.
-func (l *loop) makeRoom(c *Conn) {
-	_ = unix.SetsockoptInt(int(c.socket.fd), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, 0)
-}
-
 func (l *loop) release(c *Conn) { l.discharge(c) }
 
 // discharge has onEnd called soon.
