@@ -35,9 +35,7 @@ func (w *world) snapshot() string {
 	w.t.Helper()
 	w.down()
 	copied := filepath.Join(w.t.TempDir(), "copy")
-	if err := os.CopyFS(copied, os.DirFS(w.dir)); err != nil {
-		w.t.Fatal(err)
-	}
+	w.copyStore(copied, w.dir)
 	w.up()
 	w.ensure()
 	return copied

@@ -3,8 +3,10 @@ package journal
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net"
 	"os"
@@ -180,6 +182,22 @@ func (w *world) up() {
 func (w *world) down() {
 	w.server.Shutdown()
 	w.server.WaitForShutdown()
+}
+
+// copyStore copies what a NATS that is down has in a directory. It may still be
+// replacing its index, which it makes anew where there is none: then once more.
+func (w *world) copyStore(to, from string) {
+	w.t.Helper()
+	w.eventually("the store holds still", func() bool {
+		err := os.RemoveAll(to)
+		if err == nil {
+			err = os.CopyFS(to, os.DirFS(from))
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			w.fatalf("copying NATS's store: %v", err)
+		}
+		return err == nil
+	})
 }
 
 func (w *world) bus() *bus.Bus {

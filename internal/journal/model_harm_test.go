@@ -143,9 +143,7 @@ func (m *model) up() {
 func (m *model) copy(*rapid.T) {
 	m.w.down()
 	c := &modelCopy{dir: filepath.Join(m.w.t.TempDir(), "copy"), epoch: m.epochs[notifications], have: slices.Clone(m.present())}
-	if err := os.CopyFS(c.dir, os.DirFS(m.dir())); err != nil {
-		m.r.Fatal(err)
-	}
+	m.w.copyStore(c.dir, m.dir())
 	m.copied = c
 	m.up()
 }
