@@ -29,13 +29,13 @@ const maxHead = 16 << 10
 // A house has a door. Its own requests are the handshakes, and what begins with
 // /own; whatever is asked, the handlers tell what they were given.
 type house struct {
-	deserted atomic.Bool // clients go while they are answered
 	t        testing.TB
 	server   *transport.Server
 	door     transport.Door
 	address  string
 	inside   atomic.Int64 // sockets that have not left
 	byHTTP   atomic.Int64 // requests that the HTTP server had
+	deserted atomic.Bool  // clients go while they are answered
 	context  chan context.Context
 	open     func(*transport.Conn) transport.Session
 	ended    chan reason.Reason
