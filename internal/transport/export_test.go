@@ -9,6 +9,12 @@ import (
 
 func IsClosing(c *Conn) bool { return c.isClosing() }
 
+func IsLeaving(s *Server) bool {
+	s.wheel.mu.Lock()
+	defer s.wheel.mu.Unlock()
+	return s.wheel.leaving
+}
+
 const ConnSize = unsafe.Sizeof(Conn{})
 
 var HasLoop = func() bool {

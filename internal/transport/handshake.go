@@ -185,11 +185,24 @@ func (s *Server) start(c *Conn, p poller, early []byte, open func(*Conn) Session
 	c.entry.slot = slotNone
 	c.heard()
 	c.guard(func() { c.session = open(c) })
-	s.wheel.add(c, s.wheel.time()+s.pinging)
+	late := s.wheel.add(c, s.wheel.time()+s.pinging)
 	if len(early) > 0 {
 		c.guard(func() { c.feed(early) })
 	}
 	p.watch(c)
+	if late {
+		s.turnAway(c)
+	}
+}
+
+// turnAway is for a connection that Drain or Close did not see.
+func (s *Server) turnAway(c *Conn) {
+	select {
+	case <-s.stop:
+		c.end(reason.Drain)
+	default:
+		c.sendAway()
+	}
 }
 
 // nextPoller is whose turn it is to take a socket. There must be one.

@@ -147,3 +147,76 @@ func TestHandshakeInPieces(t *testing.T) {
 	}
 	b.session(0)
 }
+
+// TestDrainInTheMiddleOfAHandshake: a client that has the answer to its handshake,
+// and no session yet when the gateway begins to leave, is sent away as all others.
+// Drain waits for it.
+func TestDrainInTheMiddleOfAHandshake(t *testing.T) {
+	bothWays(t, func(t *testing.T, o transport.Options) {
+		o.Tick, o.CloseTimeout = 5*time.Millisecond, 200*time.Millisecond
+		b := start(t, o)
+		took := make(chan time.Duration, 1)
+		b.prepare = func(*recorder) {
+			began := time.Now()
+			b.server.Drain(0) // is over when it has waited in vain
+			took <- time.Since(began)
+		}
+		c := b.dial()
+		c.expectClose(1012)
+		c.send(closing(1012, ""))
+		c.expectEOF()
+		if d := <-took; d < o.CloseTimeout {
+			t.Errorf("Drain returned after %v, with a connection left", d)
+		}
+		b.closedWith(0, reason.Drain)
+	})
+}
+
+// TestDrainInATick: a connection that the clock is just looking at is sent away
+// as all others.
+func TestDrainInATick(t *testing.T) {
+	bothWays(t, func(t *testing.T, o transport.Options) {
+		o.Tick = 5 * time.Millisecond
+		b := start(t, o)
+		looking, look := make(chan struct{}), make(chan struct{})
+		goOn := sync.OnceFunc(func() { close(look) })
+		t.Cleanup(goOn)
+		b.prepare = func(s *recorder) {
+			s.onTimeout = func() { close(looking); <-look }
+			s.conn.SetTimeout(time.Millisecond)
+		}
+		c := b.dial()
+		<-looking
+		drained := make(chan struct{})
+		go func() { b.server.Drain(0); close(drained) }()
+		c.expectClose(1012)
+		goOn()
+		c.send(closing(1012, ""))
+		c.expectEOF()
+		<-drained
+		b.closedWith(0, reason.Drain)
+	})
+}
+
+// TestCloseInTheMiddleOfAHandshake: Close does not wait for a client of whom it
+// did not know.
+func TestCloseInTheMiddleOfAHandshake(t *testing.T) {
+	bothWays(t, func(t *testing.T, o transport.Options) {
+		b := start(t, o)
+		opening, open := make(chan struct{}), make(chan struct{})
+		b.prepare = func(*recorder) { close(opening); <-open }
+		c := b.dial()
+		<-opening
+		closed := make(chan struct{})
+		go func() { b.server.Close(); close(closed) }()
+		await(t, "Close to be under way", func() bool { return transport.IsLeaving(b.server) })
+		close(open)
+		c.expectEOF()
+		select {
+		case <-closed:
+		case <-time.After(4 * time.Second): // it gives up after 5
+			t.Error("Close waits")
+		}
+		b.closedWith(0, reason.Drain)
+	})
+}

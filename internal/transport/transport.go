@@ -182,13 +182,11 @@ func (s *Server) ticks(d time.Duration) ticks {
 // one, in an order that has nothing to do with who came when, spread over d at
 // an even pace with some chance in it, so that gateways that drain together
 // don't keep in step. WebSockets get code 1012, and a session that is a Leaver
-// says it its own way. It returns when all are gone or those that do not answer
-// have been cut off, and with Close.
+// says it its own way. Who had an answer to the handshake but no session yet is
+// sent away as soon as there is one. It returns when all are gone or those that
+// do not answer have been cut off, and with Close.
 func (s *Server) Drain(d time.Duration) {
-	all := s.wheel.all()
-	if len(all) == 0 {
-		return
-	}
+	all := s.wheel.leave()
 	rand.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 	began, wait := time.Now(), time.NewTimer(0)
 	defer wait.Stop()
@@ -200,9 +198,6 @@ func (s *Server) Drain(d time.Duration) {
 		case <-s.stop:
 			return
 		}
-		c.sendAway()
-	}
-	for _, c := range s.wheel.all() { // who came meanwhile
 		c.sendAway()
 	}
 	s.awaitNone(s.options.CloseTimeout + 2*s.options.Tick)
@@ -225,8 +220,8 @@ func (s *Server) Close() {
 	s.once.Do(func() {
 		s.connections.Store(-1)
 		close(s.stop)
-		s.stopped.Wait() // from here on the wheel has all connections
-		for _, c := range s.wheel.all() {
+		s.stopped.Wait()
+		for _, c := range s.wheel.leave() {
 			c.end(reason.Drain)
 		}
 		s.awaitNone(5 * time.Second)

@@ -35,13 +35,14 @@ func await(t testing.TB, what string, ok func() bool) {
 // A recorder is a session that keeps what it is told; it echoes messages when
 // echo is set.
 type recorder struct {
-	conn     *transport.Conn
-	echo     bool
-	onMsg    func(op transport.Opcode, p []byte)
-	closed   chan reason.Reason
-	timeouts chan struct{}
-	pongs    chan string
-	drained  chan struct{}
+	conn      *transport.Conn
+	echo      bool
+	onMsg     func(op transport.Opcode, p []byte)
+	onTimeout func()
+	closed    chan reason.Reason
+	timeouts  chan struct{}
+	pongs     chan string
+	drained   chan struct{}
 }
 
 func (r *recorder) Message(op transport.Opcode, p []byte) {
@@ -52,9 +53,14 @@ func (r *recorder) Message(op transport.Opcode, p []byte) {
 		r.conn.Write(transport.AppendFrame(nil, op, p))
 	}
 }
-func (r *recorder) Pong(p []byte)            { r.pongs <- string(p) }
-func (r *recorder) Drained()                 { r.drained <- struct{}{} }
-func (r *recorder) Timeout()                 { r.timeouts <- struct{}{} }
+func (r *recorder) Pong(p []byte) { r.pongs <- string(p) }
+func (r *recorder) Drained()      { r.drained <- struct{}{} }
+func (r *recorder) Timeout() {
+	if r.onTimeout != nil {
+		r.onTimeout()
+	}
+	r.timeouts <- struct{}{}
+}
 func (r *recorder) Closed(why reason.Reason) { r.closed <- why }
 
 // A bench is a server whose sessions are recorders.

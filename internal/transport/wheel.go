@@ -15,9 +15,11 @@ const wheelSlots = 64 // a power of two
 // the connections to look at in that tick. An alarm beyond the ring's end is
 // looked at early and set again, so it needs no second level.
 type wheel struct {
-	now   atomic.Uint32
-	mu    sync.Mutex // guards the lists and every Conn.entry
-	slots [wheelSlots]*Conn
+	now     atomic.Uint32
+	mu      sync.Mutex // guards the following and every Conn.entry
+	slots   [wheelSlots]*Conn
+	due     []*Conn // of this tick, while they are looked at
+	leaving bool    // leave was called
 }
 
 // wheelEntry is a connection's place in the wheel.
@@ -36,11 +38,13 @@ func (w *wheel) init() { w.now.Store(1) }
 
 func (w *wheel) time() ticks { return ticks(w.now.Load()) }
 
-// add sets the first alarm of a new connection.
-func (w *wheel) add(c *Conn, at ticks) {
+// add sets the first alarm of a new connection. It returns true for one that
+// came after leave, which has not seen it.
+func (w *wheel) add(c *Conn, at ticks) (late bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.put(c, soonest(c.entry.soon, at))
+	return w.leaving
 }
 
 // hasten makes sure that c is looked at at that tick or before.
@@ -80,6 +84,7 @@ func (w *wheel) advance() {
 	for _, c := range due {
 		w.take(c)
 	}
+	w.due = due
 	w.mu.Unlock()
 	for _, c := range due {
 		again, ok := c.tick(now)
@@ -89,15 +94,24 @@ func (w *wheel) advance() {
 		}
 		w.mu.Unlock()
 	}
+	w.mu.Lock()
+	w.due = nil
+	w.mu.Unlock()
 }
 
-// all returns every connection but those that are being looked at just now.
-func (w *wheel) all() []*Conn {
+// leave returns every connection that was added. Those that are added later are
+// told by add.
+func (w *wheel) leave() (all []*Conn) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	var all []*Conn
+	w.leaving = true
 	for slot := range w.slots {
 		all = append(all, w.list(slot)...)
+	}
+	for _, c := range w.due {
+		if c.entry.slot == slotNone { // no slot has it
+			all = append(all, c)
+		}
 	}
 	return all
 }
