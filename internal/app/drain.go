@@ -16,10 +16,9 @@ import (
 // A gateway that was never ready waits for nothing: nobody was sent to it.
 func (a *App) Drain(ctx context.Context) {
 	o := a.options.Load()
-	was := a.ready.ran()
-	a.ready.set(leaving, "the gateway was told to stop")
+	a.ready.set(leaving, "the gateway was told to stop") // it won't get ready any more
 	r := a.rooms.Load()
-	if r == nil || !was {
+	if r == nil || !a.ready.ran() {
 		return
 	}
 	began, had := time.Now(), a.connected()

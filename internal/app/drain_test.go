@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
+
 	"belfry/internal/app"
 	"belfry/internal/app/apptest"
 	"belfry/internal/config"
@@ -116,4 +118,40 @@ func TestAHandshakeWhileDepartingIsRefused(t *testing.T) {
 		t.Errorf("answered %d, want 503", status)
 	}
 	apptest.MetricBecomes(t, a, `belfry_refusals_total{reason="drain"}`, 1)
+}
+
+// An EventSource whose token or channel the backend is being asked about is told
+// to come back, and not left to an answer that would be its last.
+func TestDrainTellsWhoWaitsForTheBackend(t *testing.T) {
+	for _, asked := range []string{"token", "channel"} {
+		t.Run(asked, func(t *testing.T) {
+			a := apptest.Start(t, func(o *config.Options) { o.Auth.Timeout = time.Hour })
+			asking := make(chan struct{})
+			nc := apptest.Answer(t, a.Addresses().NATS, "", func(string) string {
+				if asked == "token" {
+					close(asking)
+					return ""
+				}
+				return `{"success":true,"user_id":"1"}`
+			})
+			if _, err := nc.Subscribe("authorization", func(*nats.Msg) { close(asking) }); err != nil {
+				t.Fatal(err)
+			}
+			if err := nc.Flush(); err != nil {
+				t.Fatal(err)
+			}
+			go func() {
+				<-asking
+				<-drain(a, context.Background())
+				_ = a.Stop()
+			}()
+			e := apptest.Follow(t, a.Addresses().Public, "1", "channels", "news")
+			if b := e.News(); b.Event != "unavailable" || b.Data != `{"reason":"drain"}` {
+				t.Errorf("it was told %q", b)
+			}
+			if b, err := e.TryNext(apptest.Patience); err == nil {
+				t.Errorf("the stream goes on: %q", b)
+			}
+		})
+	}
 }

@@ -125,7 +125,7 @@ func (a *App) admit(w http.ResponseWriter, r *http.Request) reason.Reason {
 	case reason.NotReady:
 		return refuse(http.StatusServiceUnavailable, reason.NotReady, "the gateway is not ready yet; try again")
 	case reason.Drain:
-		return refuse(http.StatusServiceUnavailable, reason.Drain, "the gateway is going away; try again")
+		return refuse(http.StatusServiceUnavailable, reason.Drain, transport.GoingAway)
 	}
 	if !o.Public.OriginAllowed(r.Header.Get("Origin")) {
 		return refuse(http.StatusForbidden, reason.BadOrigin, "pages of this origin may not connect (public.origins)")

@@ -126,7 +126,9 @@ func (r *readiness) gate() reason.Reason {
 	case starting, doomed:
 		return reason.NotReady
 	case running, leaving:
-		return reason.None
+		if r.ran() {
+			return reason.None
+		}
 	}
 	return reason.Drain
 }

@@ -13,6 +13,19 @@ import (
 	"belfry/internal/config"
 )
 
+// A gateway that is told to stop before it was ready lets nobody in.
+func TestDrainBeforeTheGatewayIsReady(t *testing.T) {
+	n := apptest.StartNATS(t, true)
+	url := n.URL()
+	n.Stop()
+	a := apptest.Launch(t, func(o *config.Options) { o.NATS.URL = []string{url}; o.DrainDelay = time.Hour })
+	a.Drain(context.Background())
+	_, answer, err := apptest.TryDial(t, a.Addresses().Public)
+	if err == nil || answer == nil || answer.StatusCode != 503 || answer.Header.Get("Belfry-Reason") != "drain" {
+		t.Errorf("answered %+v, %v", answer, err)
+	}
+}
+
 func TestBothPortsAnswerBeforeTheGatewayIsReady(t *testing.T) {
 	n := apptest.StartNATS(t, true)
 	url := n.URL()

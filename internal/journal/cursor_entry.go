@@ -1,6 +1,10 @@
 package journal
 
-import "belfry/internal/hub"
+import (
+	"context"
+
+	"belfry/internal/hub"
+)
 
 // A cursorEntry is one record's copy. mu of its Cursors guards it.
 type cursorEntry struct {
@@ -72,7 +76,31 @@ func (k *Cursors) leave(e *cursorEntry) {
 	e.conns--
 	if e.conns == 0 {
 		k.connected--
+		k.tellVacant()
 	}
+}
+
+// vacated returns when no connection has a cursor or waits for one, or ctx ends.
+func (k *Cursors) vacated(ctx context.Context) {
+	vacant := make(chan struct{})
+	k.mu.Lock()
+	k.vacant = append(k.vacant, vacant)
+	k.tellVacant()
+	k.mu.Unlock()
+	select {
+	case <-vacant:
+	case <-ctx.Done():
+	}
+}
+
+func (k *Cursors) tellVacant() {
+	if k.connected > 0 {
+		return
+	}
+	for _, vacant := range k.vacant {
+		close(vacant)
+	}
+	k.vacant = nil
 }
 
 // release forgets what is not needed any more.

@@ -56,6 +56,7 @@ type Cursors struct {
 	closed    bool
 	table     map[string]*cursorEntry // by key
 	connected int                     // entries with connections
+	vacant    []chan struct{}         // closed when there are none
 	epochs    cursorEpochs
 	line      cursorFIFO[*cursorEntry] // want to be read, when one of cursorReads is free
 	reading   int                      // reads under way, and what follows from them

@@ -8,11 +8,13 @@ import (
 	"net/url"
 	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
 
 	"belfry/internal/bus"
 	"belfry/internal/config"
@@ -400,4 +402,54 @@ func cursorStorm(g *cursorGateway, n int) (took time.Duration, goroutines int) {
 	goroutines = max(goroutines, runtime.NumGoroutine())
 	<-done
 	return time.Since(began), goroutines
+}
+
+// A connection that ended while its cursor was asked for may still take a ticket,
+// as the last thing that happens: it is left again before the gateway is gone.
+func TestFlushWaitsForWhoStillOpens(t *testing.T) {
+	w := newWorld(t)
+	j, h := w.gateway()
+	last := w.publishMany(30, "x")
+	w.reaches(h, notifications, last.Position.Get(notifications))
+	q := hub.Query{User: "1", Channels: []string{"#1"}, Confirms: true, Tickets: true}
+	behind, ahead := w.resolve(j, q), w.resolve(j, q)
+	behind.Cursor.Sent(20)
+	behind.Cursor.Confirm(10)
+	ahead.Cursor.Sent(20)
+	ahead.Cursor.Confirm(20)
+	behind.Cursor.Break()
+	ahead.Cursor.Close()
+	if err := j.Flush(w.ctx()); err != nil {
+		t.Fatal(err)
+	}
+
+	held, release := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	request := j.cursors.store.request
+	j.cursors.store.request = func(m *nats.Msg, timeout time.Duration, done func(*nats.Msg, error)) func() bool {
+		return request(m, timeout, func(reply *nats.Msg, err error) {
+			once.Do(func() { close(held) })
+			go func() { <-release; done(reply, err) }()
+		})
+	}
+	j.Resolve(q, func(s hub.Start) { s.Cursor.Close() }) // as the hub does, whose connection ended meanwhile
+	<-held
+	flushed := make(chan error, 1)
+	go func() { flushed <- j.Flush(w.ctx()) }()
+	w.eventually("the flush waits", func() bool {
+		j.cursors.mu.Lock()
+		defer j.cursors.mu.Unlock()
+		return len(flushed) > 0 || len(j.cursors.vacant) > 0
+	})
+	close(release)
+	if err := <-flushed; err != nil {
+		t.Fatal(err)
+	}
+	j.Close()
+
+	other, h := w.gateway()
+	w.reaches(h, notifications, last.Position.Get(notifications))
+	if s := w.resolve(other, q); s.Err != nil || s.At.Get(notifications).Seq >= 20 {
+		t.Errorf("it starts behind %d (%v): its ticket is gone", s.At.Get(notifications).Seq, s.Err)
+	}
 }

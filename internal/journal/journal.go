@@ -39,6 +39,7 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"belfry/internal/bus"
 	"belfry/internal/config"
@@ -152,8 +153,14 @@ func (j *Journal) Start(ctx context.Context) error {
 }
 
 // Flush writes the delivered cursors: when connections were closed, before
-// Close.
-func (j *Journal) Flush(ctx context.Context) error { return j.cursors.Flush(ctx) }
+// Close. One that was still asked for when its connection closed comes first: it
+// may take a ticket, which is to be left again. It is waited for, a second at most.
+func (j *Journal) Flush(ctx context.Context) error {
+	soon, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	j.cursors.vacated(soon)
+	return j.cursors.Flush(ctx)
+}
 
 // Close ends all goroutines and returns when they are gone. The hub is not
 // called any more then. It may be called twice.

@@ -72,7 +72,12 @@ func (w *answer) run(h http.HandlerFunc, r *http.Request) {
 		}
 	}()
 	h(w, r)
-	if !w.done {
+	switch {
+	case w.done:
+	case w.status == 0 && r.Context().Err() != nil: // nobody waits, and an empty 200 would say something
+		w.done = true
+		w.visitor.end()
+	default:
 		w.done = true
 		w.send()
 	}

@@ -244,20 +244,7 @@ func TestLimit(t *testing.T) {
 	first := b.dial()
 	b.session(0) // the client has its 101 before the session is there
 	b.dial()
-	status := func() (int, string) {
-		r, _ := http.NewRequest("GET", b.http.URL, nil)
-		r.Header.Set("Connection", "Upgrade")
-		r.Header.Set("Upgrade", "websocket")
-		r.Header.Set("Sec-WebSocket-Version", "13")
-		r.Header.Set("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")
-		response, err := http.DefaultTransport.RoundTrip(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		response.Body.Close()
-		return response.StatusCode, response.Header.Get("Belfry-Reason")
-	}
-	if code, why := status(); code != 503 || why != "limit" {
+	if code, why := b.refused(); code != 503 || why != "limit" {
 		t.Fatalf("the third got %d %q", code, why)
 	}
 	first.nc.Close()

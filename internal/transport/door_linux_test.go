@@ -119,7 +119,9 @@ func (h *house) answer(w http.ResponseWriter, r *http.Request) {
 	case r.URL.Path == "/own/wait":
 		h.context <- r.Context()
 		<-r.Context().Done()
-		io.WriteString(w, "nobody reads this")
+		if r.URL.RawQuery != "silent" {
+			io.WriteString(w, "nobody reads this")
+		}
 	case r.URL.Path == "/own/wait/stream":
 		h.context <- r.Context()
 		if why := h.server.AcceptStream(w, r, "test", http.Header{"X-Test": {"yes"}}, func(c *transport.Conn) transport.Session { return h.open(c) }); why != reason.None && !(h.deserted.Load() && why == reason.BadHandshake) {

@@ -25,6 +25,9 @@ func IsUpgrade(r *http.Request) bool {
 	return hasToken(r.Header["Connection"], "upgrade") && hasToken(r.Header["Upgrade"], "websocket")
 }
 
+// GoingAway is what a client is told who comes while the gateway leaves.
+const GoingAway = "the gateway is going away; try again"
+
 // Refuse answers a handshake with an HTTP error; clients that can wait are told
 // so by Retry-After on 503.
 func Refuse(w http.ResponseWriter, status int, why reason.Reason, text string) {
@@ -43,9 +46,14 @@ func Refuse(w http.ResponseWriter, status int, why reason.Reason, text string) {
 func (s *Server) Accept(w http.ResponseWriter, r *http.Request, dialect string, readLimit int, open func(*Conn) Session) reason.Reason {
 	key, refused := checkHandshake(r)
 	index := s.stats.dialect(dialect)
-	if refused == nil && !s.reserve(index) {
-		refused = &refusal{reason.Limit, http.StatusServiceUnavailable, [2]string{},
-			"the gateway has as many connections as it may (limits.connections); try again"}
+	if refused == nil {
+		switch s.reserve(index) {
+		case reason.Limit:
+			refused = &refusal{reason.Limit, http.StatusServiceUnavailable, [2]string{},
+				"the gateway has as many connections as it may (limits.connections); try again"}
+		case reason.Drain:
+			refused = &refusal{reason.Drain, http.StatusServiceUnavailable, [2]string{}, GoingAway}
+		}
 	}
 	if refused != nil {
 		if refused.header[0] != "" {
@@ -85,14 +93,20 @@ func (s *Server) brokeOff(dialect uint8, err error) reason.Reason {
 	return reason.BadHandshake
 }
 
-// reserve counts a connection in, if one more may be.
-func (s *Server) reserve(dialect uint8) bool {
+// reserve counts a connection in if one more may be, and else returns why not.
+// A Drain that begins before it refuses the connection; any other waits for it.
+func (s *Server) reserve(dialect uint8) (why reason.Reason) {
 	s.stats.add(dialect, 1)
-	if s.stats.open.Load() > s.connections.Load() {
-		s.stats.add(dialect, -1)
-		return false
+	switch {
+	case s.isLeaving():
+		why = reason.Drain
+	case s.stats.open.Load() > s.connections.Load():
+		why = reason.Limit
+	default:
+		return reason.None
 	}
-	return true
+	s.stats.add(dialect, -1)
+	return why
 }
 
 // checkHandshake finds what RFC 6455, section 4.2.1, does not allow, and else
@@ -195,13 +209,13 @@ func (s *Server) start(c *Conn, p poller, early []byte, open func(*Conn) Session
 	}
 }
 
-// turnAway is for a connection that Drain or Close did not see.
+// turnAway is for a connection that came after wheel.leave.
 func (s *Server) turnAway(c *Conn) {
+	c.sendAway()
 	select {
-	case <-s.stop:
+	case <-s.stop: // the clock does not end those that don't answer
 		c.end(reason.Drain)
 	default:
-		c.sendAway()
 	}
 }
 

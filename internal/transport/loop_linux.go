@@ -43,7 +43,7 @@ type loop struct {
 	epoll *os.File // of epfd; its Fd method would make that blocking
 	raw   syscall.RawConn
 	epfd  int
-	wake  int // eventfd
+	wake  int // eventfd; -1 after close, which mu guards
 	log   *slog.Logger
 	buf   []byte // what was read last; the loop's goroutine only
 	heads *heads // so is this
@@ -331,15 +331,18 @@ func (l *loop) release(c *Conn) { l.discharge(c) }
 // discharge has onEnd called soon.
 func (l *loop) discharge(s occupant) {
 	l.mu.Lock()
+	defer l.mu.Unlock()
 	l.ended = append(l.ended, s)
-	first := len(l.ended) == 1
-	l.mu.Unlock()
-	if first {
+	if len(l.ended) == 1 {
 		l.rouse()
 	}
 }
 
+// rouse is called with mu held: after close the descriptor is another's.
 func (l *loop) rouse() {
+	if l.wake < 0 {
+		return
+	}
 	one := uint64(1)
 	unix.Write(l.wake, (*[8]byte)(unsafe.Pointer(&one))[:]) // fails only when it is awake
 }
@@ -358,9 +361,12 @@ func (l *loop) drainWake(events []unix.EpollEvent) {
 func (l *loop) close() {
 	l.mu.Lock()
 	l.stop = true
-	l.mu.Unlock()
 	l.rouse()
+	l.mu.Unlock()
 	<-l.done
 	l.epoll.Close()
+	l.mu.Lock()
 	unix.Close(l.wake)
+	l.wake = -1
+	l.mu.Unlock()
 }

@@ -173,10 +173,7 @@ func TestRefusedHandshakes(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			r, _ := http.NewRequest("GET", b.http.URL, nil)
-			r.Header.Set("Connection", "Upgrade")
-			r.Header.Set("Upgrade", "websocket")
-			r.Header.Set("Sec-WebSocket-Version", "13")
-			r.Header.Set("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")
+			setHandshake(r)
 			test.change(r)
 			response, err := http.DefaultTransport.RoundTrip(r)
 			if err != nil {

@@ -18,11 +18,11 @@ import (
 // stream has ended.
 //
 // It returns Limit, with nothing answered, when there are as many connections as
-// there may be.
+// there may be, and Drain when there may be none any more.
 func (s *Server) AcceptStream(w http.ResponseWriter, r *http.Request, dialect string, header http.Header, open func(*Conn) Session) reason.Reason {
 	index := s.stats.dialect(dialect)
-	if !s.reserve(index) {
-		return reason.Limit
+	if why := s.reserve(index); why != reason.None {
+		return why
 	}
 	c := &Conn{dialect: index, flags: busy | stream}
 	c.deaf.Store(true)

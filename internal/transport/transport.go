@@ -110,6 +110,8 @@ type Server struct {
 	stats   counters
 	ids     atomic.Uint64
 
+	leaving chan struct{} // closed when no connection is accepted any more
+	leave   func()        // closes it, the first time
 	stop    chan struct{}
 	stopped sync.WaitGroup
 	once    sync.Once
@@ -131,7 +133,8 @@ type poller interface {
 // descriptors for them.
 func New(o Options) (*Server, error) {
 	o = o.withDefaults()
-	s := &Server{options: o, stop: make(chan struct{})}
+	s := &Server{options: o, leaving: make(chan struct{}), stop: make(chan struct{})}
+	s.leave = sync.OnceFunc(func() { close(s.leaving) })
 	s.pinging, s.ponging, s.closing = s.ticks(o.PingInterval), s.ticks(o.PongTimeout), s.ticks(o.CloseTimeout)
 	s.SetLimits(o.Connections, o.Queue)
 	s.ids.Store(firstID())
@@ -182,10 +185,12 @@ func (s *Server) ticks(d time.Duration) ticks {
 // one, in an order that has nothing to do with who came when, spread over d at
 // an even pace with some chance in it, so that gateways that drain together
 // don't keep in step. WebSockets get code 1012, and a session that is a Leaver
-// says it its own way. Who had an answer to the handshake but no session yet is
-// sent away as soon as there is one. It returns when all are gone or those that
-// do not answer have been cut off, and with Close.
+// says it its own way. Nobody is accepted any more; who was being accepted is
+// sent away as soon as there is a session. It returns when the turn of each has
+// come and all are gone, or those that do not answer have been cut off; and with
+// Close.
 func (s *Server) Drain(d time.Duration) {
+	s.leave()
 	all := s.wheel.leave()
 	rand.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 	began, wait := time.Now(), time.NewTimer(0)
@@ -203,6 +208,19 @@ func (s *Server) Drain(d time.Duration) {
 	s.awaitNone(s.options.CloseTimeout + 2*s.options.Tick)
 }
 
+// Leaving is closed when Drain or Close has begun: who waits to be accepted
+// waits in vain.
+func (s *Server) Leaving() <-chan struct{} { return s.leaving }
+
+func (s *Server) isLeaving() bool {
+	select {
+	case <-s.leaving:
+		return true
+	default:
+		return false
+	}
+}
+
 func (c *Conn) sendAway() {
 	if c.isClosing() {
 		return
@@ -218,7 +236,7 @@ const restarting = "the gateway is restarting, please come back"
 // Close cuts every connection off and stops the loops. It may be called twice.
 func (s *Server) Close() {
 	s.once.Do(func() {
-		s.connections.Store(-1)
+		s.leave()
 		close(s.stop)
 		s.stopped.Wait()
 		for _, c := range s.wheel.leave() {

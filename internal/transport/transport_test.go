@@ -169,6 +169,29 @@ func (b *bench) dialWith(early []byte) *client {
 	return c
 }
 
+func setHandshake(r *http.Request) {
+	r.Header.Set("Connection", "Upgrade")
+	r.Header.Set("Upgrade", "websocket")
+	r.Header.Set("Sec-WebSocket-Version", "13")
+	r.Header.Set("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")
+}
+
+// refused is the answer to a handshake that is not let in.
+func (b *bench) refused() (status int, why string) {
+	b.t.Helper()
+	r, err := http.NewRequestWithContext(b.t.Context(), http.MethodGet, b.http.URL, nil)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	setHandshake(r)
+	response, err := http.DefaultTransport.RoundTrip(r)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	response.Body.Close()
+	return response.StatusCode, response.Header.Get("Belfry-Reason")
+}
+
 func (c *client) send(p []byte) {
 	c.t.Helper()
 	if _, err := c.nc.Write(p); err != nil {

@@ -190,7 +190,7 @@ func TestDoorAndStreams(t *testing.T) {
 func TestDoorClosesWhoIsThere(t *testing.T) {
 	h := build(t, transport.Options{}, time.Minute)
 	silent, waiting := h.dial(), h.dial()
-	waiting.send([]byte("GET /own/wait HTTP/1.1\r\nHost: x\r\n\r\n"))
+	waiting.send([]byte("GET /own/wait?silent HTTP/1.1\r\nHost: x\r\n\r\n"))
 	ctx := <-h.context
 	await(t, "both to be there", func() bool { return h.inside.Load() == 2 })
 	h.door.Deafen()
@@ -206,6 +206,10 @@ func TestDoorClosesWhoIsThere(t *testing.T) {
 	}
 	if b, err := io.ReadAll(silent.nc); len(b) > 0 || err != nil {
 		t.Errorf("read %q, %v; want the end", b, err)
+	}
+	// An empty 200 would be a refusal for ever to an EventSource.
+	if b, err := io.ReadAll(waiting.nc); len(b) > 0 || err != nil {
+		t.Errorf("who waited read %q, %v; want the end", b, err)
 	}
 	if _, err := h.door.AcceptSocket(); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("accepting: %v", err)

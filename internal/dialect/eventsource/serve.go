@@ -1,7 +1,6 @@
 package eventsource
 
 import (
-	"context"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -20,6 +19,8 @@ import (
 // Streams takes connections over; transport.Server is one.
 type Streams interface {
 	AcceptStream(w http.ResponseWriter, r *http.Request, dialect string, header http.Header, open func(*transport.Conn) transport.Session) reason.Reason
+	// Leaving is closed when no connection is taken over any more.
+	Leaving() <-chan struct{}
 }
 
 // Serve answers a request. It waits for the backend, because what the backend
@@ -41,10 +42,11 @@ func (d *Dialect) Serve(s Streams, w http.ResponseWriter, r *http.Request, o *co
 	}
 	unhurried(w)
 	f.Dialect, f.Connection = Name, fmt.Sprintf("%016x", rand.Uint64())
-	result, ok := d.authenticate(r.Context(), req.token, f)
+	wait := waiting{r.Context().Done(), s.Leaving()}
+	result, ok := d.authenticate(wait, req.token, f)
 	switch {
 	case !ok:
-		return reason.None
+		return wait.inVain(w, o)
 	case result.Outcome == auth.Refused:
 		return refuseToken(w, reason.AuthRefused, result.Reply)
 	case result.Outcome != auth.Accepted:
@@ -52,18 +54,35 @@ func (d *Dialect) Serve(s Streams, w http.ResponseWriter, r *http.Request, o *co
 	}
 	f.User = result.Identity.User
 	a := admission{request: req, identity: result.Identity, options: o.EventSource, askedAs: f.Connection}
-	if why, ok := d.permit(r.Context(), &a, f); !ok {
-		return reason.None
+	if why, ok := d.permit(wait, &a, f); !ok {
+		return wait.inVain(w, o)
 	} else if why != reason.None {
 		return notNow(w, o, why)
 	}
 	a.from = d.hub.Marks() // from here on the client may count on what is published
 	setStream(w.Header())
 	why := s.AcceptStream(w, r, Name, w.Header().Clone(), func(c *transport.Conn) transport.Session { return d.open(c, a) })
-	if why == reason.Limit {
+	if why == reason.Limit || why == reason.Drain {
 		return notNow(w, o, why)
 	}
 	return why
+}
+
+// waiting is for the backend, until one of these is closed.
+type waiting struct {
+	gone    <-chan struct{} // the client
+	leaving <-chan struct{} // the gateway
+}
+
+// inVain tells a client that the gateway leaves; to one that has gone there is
+// nothing to say.
+func (wait waiting) inVain(w http.ResponseWriter, o *config.Options) reason.Reason {
+	select {
+	case <-wait.leaving:
+		return notNow(w, o, reason.Drain)
+	default:
+		return reason.None
+	}
 }
 
 // unhurried takes the server's time limits from a request: how long it may take
@@ -74,17 +93,19 @@ func unhurried(w http.ResponseWriter) {
 	_ = control.SetWriteDeadline(time.Time{})
 }
 
-// authenticate waits for the backend; false where the client does not.
-func (d *Dialect) authenticate(ctx context.Context, token []byte, f ask.Facts) (auth.Result, bool) {
+// authenticate waits for the backend; false where the client does not, or is
+// not to.
+func (d *Dialect) authenticate(wait waiting, token []byte, f ask.Facts) (auth.Result, bool) {
 	answer := make(chan auth.Result, 1)
 	cancel := d.auth.Authenticate(token, f, false, func(r auth.Result) { answer <- r })
 	select {
 	case result := <-answer:
 		return result, true
-	case <-ctx.Done():
-		cancel()
-		return auth.Result{}, false
+	case <-wait.gone:
+	case <-wait.leaving:
 	}
+	cancel()
+	return auth.Result{}, false
 }
 
 // An admission is a client that is let in, and with what.
@@ -100,8 +121,8 @@ type admission struct {
 
 // permit settles which channels the client may read. Where one can't be settled
 // now it returns why: to let the client in without it would be to lose what is
-// published there. It returns false where the client does not wait any more.
-func (d *Dialect) permit(ctx context.Context, a *admission, f ask.Facts) (reason.Reason, bool) {
+// published there. It returns false as authenticate does.
+func (d *Dialect) permit(wait waiting, a *admission, f ask.Facts) (reason.Reason, bool) {
 	own := "#" + a.identity.User
 	isOwn := func(channel string) bool { return channel == own }
 	granted := slices.DeleteFunc(slices.Clone(a.identity.Channels), isOwn)
@@ -127,7 +148,9 @@ func (d *Dialect) permit(ctx context.Context, a *admission, f ask.Facts) (reason
 			default:
 				return got.Reason(), true
 			}
-		case <-ctx.Done():
+		case <-wait.gone:
+			return reason.None, false
+		case <-wait.leaving:
 			return reason.None, false
 		}
 	}
