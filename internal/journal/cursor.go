@@ -57,9 +57,10 @@ func (c *cursor) confirm(seq uint64) {
 
 // Reset says that the connection goes on behind m: because its position said
 // so, because nothing was known of the user, or because the stream's epoch
-// changed under it. Sequences that are sent and confirmed from then on are of
-// that epoch; none of another may follow. The user's record begins there too,
-// unless it has something of that epoch already.
+// changed under it. Then it has no more than it had confirmed before, of what is
+// up to m and is the same in both epochs. Sequences that are sent and confirmed
+// from then on are of that epoch; none of another may follow. The user's record
+// begins there too, unless it has something of that epoch already.
 func (c *cursor) Reset(m position.Mark) {
 	k := c.entry.k
 	k.mu.Lock()
@@ -67,12 +68,17 @@ func (c *cursor) Reset(m position.Mark) {
 	if c.closed {
 		return
 	}
-	c.epoch = k.epochs.id(m.Epoch)
-	c.started, c.own = true, m.Seq
-	c.sent.Store(0)
-	k.adopt(c.entry, c.epoch)
+	epoch, has := k.epochs.id(m.Epoch), m.Seq
+	if c.started && epoch != c.epoch {
+		has = min(c.own, m.Seq)
+		c.sent.Store(min(c.sent.Load(), m.Seq))
+	} else {
+		c.sent.Store(0)
+	}
+	c.started, c.own, c.epoch = true, has, epoch
+	k.adopt(c.entry, epoch)
 	if !c.entry.known {
-		k.confirm(c.entry, c.epoch, m.Seq)
+		k.confirm(c.entry, epoch, has)
 	}
 }
 

@@ -426,3 +426,18 @@ func TestCursorMovesOnWithTheStream(t *testing.T) {
 	g.write()
 	g.expect("=YUBi", g.plain("e1", 5000))
 }
+
+// A connection under which the epoch changes has no more than it had before,
+// even where the new one begins with all that it was sent: a stream that was
+// restored from a copy of just now, say.
+func TestCursorAndAnEpochWithASharedHistory(t *testing.T) {
+	g := cursorsOn(t, cursorBus(t))
+	c := g.begun("1", 100)
+	c.Confirm(110)
+	c.Sent(150)
+	c.Reset(position.Mark{Epoch: "e2", Seq: 140})
+	c.Break() // it had lost its line before
+	g.step()
+	g.write()
+	g.expect("1", g.plain("e2", 110, 110))
+}

@@ -95,12 +95,13 @@ func (m *marks) after(before marks, empty, exact bool) uint64 {
 	return has
 }
 
-// goOn says that what is written from now on is of another epoch.
+// goOn says that what is written from now on is of another epoch. Of what was
+// written before, that one has what is up to m.
 func (s *session) goOn(m position.Mark) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	d := &s.delivery
-	d.marks = marks{m.Seq, m.Seq, m.Seq}
+	d.marks = marks{min(d.marks.sent, m.Seq), min(d.marks.taken, m.Seq), min(d.marks.confirmed, m.Seq)}
 	d.resets++
 	if d.cursor != nil {
 		d.cursor.Reset(m)

@@ -135,6 +135,22 @@ func TestResetWhileTheKernelIsAsked(t *testing.T) {
 	j.cursor.wants(t, "after it", 500, 401, 0)
 }
 
+// Where the new epoch begins with what the client was sent in the old one, that
+// is still to be confirmed.
+func TestResetWithASharedHistory(t *testing.T) {
+	j, l := withJournal(t), &fakeLine{exact: true, unsent: 1}
+	s := begun(t, l, j, "")
+	s.Deliver(nil, 500)
+	s.Reset(position.Mark{Epoch: "e2", Seq: 400})
+	s.look(s.delivery.lookAt)
+	if s.delivery.lookAt == 0 {
+		t.Fatal("no further look at what is not confirmed")
+	}
+	l.unsent = 0
+	s.look(s.delivery.lookAt)
+	j.cursor.wants(t, "it has what both epochs have", 500, 400, 0)
+}
+
 // There are as many sessions as connections.
 func TestSize(t *testing.T) {
 	if size := unsafe.Sizeof(session{}); size > 320 {

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"belfry/internal/hub"
-	"belfry/internal/position"
 )
 
 // A frame is one allocation, made to measure.
@@ -19,14 +18,6 @@ func TestAllocsOfEncoding(t *testing.T) {
 		}
 	}
 }
-
-type noCursor struct{}
-
-func (noCursor) Sent(uint64)         {}
-func (noCursor) Confirm(uint64)      {}
-func (noCursor) Reset(position.Mark) {}
-func (noCursor) Close()              {}
-func (noCursor) Break()              {}
 
 // What is written and confirmed is noted without an allocation.
 func TestAllocsOfAFence(t *testing.T) {

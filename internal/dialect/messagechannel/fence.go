@@ -20,8 +20,9 @@ type fence struct {
 	mu     sync.Mutex // guards the following; the cursor's methods are called with it held
 	cursor hub.Cursor // nil: nothing is confirmed
 	sent   uint64     // the newest sequence that was written
-	fenced uint64     // the newest before the ping that is outstanding; 0 for none
+	fenced uint64     // the newest before the ping that is outstanding
 	at     uint32     // when the newest was set, in ms, modulo 50 days; 0 for never
+	pinged bool       // a ping is outstanding
 	behind bool       // something that was written is not confirmed
 	closed bool
 }
@@ -47,14 +48,14 @@ func (f *fence) open(c hub.Cursor) {
 	}
 }
 
-// reset says that what is sent from now on is of another epoch.
+// reset says that what is sent from now on is of another epoch. Of what was sent
+// before, the new one has what is up to m, and nothing else can be confirmed in it.
+// A ping that is outstanding stays so: its pong is not the next one's.
 func (f *fence) reset(m position.Mark) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.sent, f.behind = m.Seq, false
-	if f.fenced != 0 {
-		f.fenced = m.Seq // its pong confirms no more than that
-	}
+	f.sent, f.fenced = min(f.sent, m.Seq), min(f.fenced, m.Seq)
+	f.behind = f.behind && f.sent > 0
 	if f.cursor != nil {
 		f.cursor.Reset(m)
 	}
@@ -88,26 +89,26 @@ func (f *fence) write(mark uint64, now time.Duration) (ping, later bool) {
 		f.sent, f.behind = mark, true
 	}
 	f.cursor.Sent(mark)
-	return f.put(now), f.fenced == 0
+	return f.put(now), !f.pinged
 }
 
 // due is write without anything to write: the last fence.
 func (f *fence) due(now time.Duration) (ping, later bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.cursor == nil || f.fenced != 0 || !f.behind {
+	if f.cursor == nil || f.pinged || !f.behind {
 		return false, false
 	}
-	return f.put(now), f.fenced == 0
+	return f.put(now), !f.pinged
 }
 
 // put sets a fence if one may be set. Called with mu held.
 func (f *fence) put(now time.Duration) bool {
 	at := uint32(now.Milliseconds())
-	if f.fenced != 0 || f.at != 0 && at-f.at < uint32(fenceEvery.Milliseconds()) {
+	if f.pinged || f.at != 0 && at-f.at < uint32(fenceEvery.Milliseconds()) {
 		return false
 	}
-	f.fenced, f.at = f.sent, max(at, 1)
+	f.pinged, f.fenced, f.at = true, f.sent, max(at, 1)
 	return true
 }
 
@@ -115,11 +116,13 @@ func (f *fence) put(now time.Duration) bool {
 func (f *fence) passed() (later bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.cursor == nil || f.fenced == 0 {
+	if f.cursor == nil || !f.pinged {
 		return false
 	}
-	f.cursor.Confirm(f.fenced)
+	f.pinged = false
+	if f.fenced > 0 {
+		f.cursor.Confirm(f.fenced)
+	}
 	f.behind = f.sent > f.fenced
-	f.fenced = 0
 	return f.behind
 }

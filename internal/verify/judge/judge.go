@@ -260,9 +260,14 @@ type judgement struct {
 
 // violate writes a violation down.
 func (j *judgement) violate(k Kind, c *Client, conn *Conn, at time.Duration, channel string, seq uint64, what string) {
+	j.tell(k, c, channel, seq, what, func() []string { return j.story(c, conn, at) })
+}
+
+// tell is violate with another story.
+func (j *judgement) tell(k Kind, c *Client, channel string, seq uint64, what string, story func() []string) {
 	if j.verdict.Count(k) >= each {
 		j.verdict.More[k]++
 		return
 	}
-	j.verdict.Violations = append(j.verdict.Violations, Violation{k, c.User, c.Name, channel, seq, what, j.story(c, conn, at)})
+	j.verdict.Violations = append(j.verdict.Violations, Violation{k, c.User, c.Name, channel, seq, what, story()})
 }

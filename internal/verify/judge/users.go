@@ -105,11 +105,11 @@ func (u *user) lost() {
 	if len(c.Conns) == 0 {
 		return
 	}
-	end := c.Conns[len(c.Conns)-1]
 	for _, channel := range c.Channels {
 		for _, p := range u.ledger.of[channel] {
 			if len(u.got[p]) == 0 && u.ledger.kept(p) {
-				u.violate(Lost, c, end, p.Acked, channel, p.Seq, fmt.Sprintf("%s, acknowledged at %.3fs, came on none of the user's connections", p.ID, p.Acked.Seconds()))
+				u.tell(Lost, c, channel, p.Seq, fmt.Sprintf("%s, acknowledged at %.3fs, came on none of the user's connections", p.ID, p.Acked.Seconds()),
+					func() []string { return u.around(p) })
 			}
 		}
 	}
