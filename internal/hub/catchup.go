@@ -108,8 +108,11 @@ func (h *Hub) Resume(c *Conn, q Query, live []string, started func(Start)) {
 		s.mu.Lock()
 		gone := k.phase == ended
 		if !gone {
-			k.start = &start
+			k.start, k.at = &start, start.At
 			k.wake(resolving)
+			if start.Err == nil {
+				k.catchEpoch()
+			}
 		}
 		s.mu.Unlock()
 		if gone {
@@ -219,6 +222,17 @@ func (k *catchup) abandon() {
 	k.end()
 }
 
+// isAhead tells whether the client has more of a stream than has been offered
+// here. What was offered since that was last found may have changed it.
+func (k *catchup) isAhead() bool {
+	for _, stream := range position.All() {
+		if len(k.channels[stream-1]) > 0 && k.at.Get(stream).Seq > k.conn.shard.marks.Get(stream).Seq {
+			return len(k.resets) == 0
+		}
+	}
+	return false
+}
+
 // wakeAhead gives those a turn whose clients were ahead of this shard.
 func (s *shard) wakeAhead() {
 	for _, k := range s.ahead {
@@ -232,7 +246,7 @@ func (s *shard) reset(stream position.Stream, marks position.Position, why Reset
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.marks = marks
-	s.bases = s.bases.With(stream, marks.Get(stream))
+	s.lineages[stream-1].append(marks.Get(stream))
 	told := map[any]bool{}
 	for name, ch := range s.channels {
 		if position.Of(name) != stream {
@@ -255,15 +269,11 @@ func (s *shard) reset(stream position.Stream, marks position.Position, why Reset
 
 // resetTo has a catchup go on from another mark, and say so first.
 func (k *catchup) resetTo(stream position.Stream, now position.Mark, why ResetReason) {
-	switch {
-	case k.phase == resolving: // what it comes to is checked against the marks
-	case k.start != nil: // not begun
-		k.start.At = goOn(k.start.At, stream, now)
-		k.start.Resets = append(k.start.Resets, Reset{stream, why})
-	default:
-		k.at = goOn(k.at, stream, now)
-		k.resets = append(k.resets, Reset{stream, why})
+	if k.phase == resolving {
+		return // what it comes to is checked against the marks
 	}
+	k.at = goOn(k.at, stream, now)
+	k.resets = append(k.resets, Reset{stream, why})
 }
 
 // goOn is where a client goes on after a reset. Up to the mark the stream is what
@@ -281,10 +291,8 @@ func (k *catchup) catchEpoch() {
 		if len(k.channels[stream-1]) == 0 || k.at.Get(stream).Epoch == s.marks.Get(stream).Epoch {
 			continue
 		}
-		base := s.bases.Get(stream)
-		if base.Epoch != s.marks.Get(stream).Epoch {
-			base = s.marks.Get(stream)
-		}
-		k.resetTo(stream, base, ResetEpoch)
+		now := s.marks.Get(stream)
+		now.Seq = s.lineages[stream-1].shared(k.at.Get(stream).Epoch, now.Seq)
+		k.resetTo(stream, now, ResetEpoch)
 	}
 }

@@ -27,6 +27,8 @@ type model struct {
 	prompt bool
 	// resolved, if set, is asked instead of the position.
 	resolved func(hub.Query) hub.Start
+	// behind, if set, is called behind a resolution.
+	behind func()
 }
 
 const epoch = "e"
@@ -73,6 +75,9 @@ func (m *model) Resolve(q hub.Query, done func(hub.Start)) {
 		start.At = start.At.With(s, mark)
 	}
 	done(start)
+	if m.behind != nil {
+		m.behind()
+	}
 }
 
 // read is batches of at most three publications.

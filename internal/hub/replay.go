@@ -23,13 +23,9 @@ func (k *catchup) turn() {
 	}
 	k.phase, k.again = running, false
 	if start != nil {
-		k.at = start.At
 		for _, r := range start.Resets {
 			s.resets.count(r.Why)
 		}
-	}
-	if start == nil || start.Err == nil {
-		k.catchEpoch()
 	}
 	s.mu.Unlock()
 	if start != nil {
@@ -62,7 +58,7 @@ func (k *catchup) waitFor(what phase) {
 	}
 	k.phase = what
 	switch {
-	case what == inLine || k.again:
+	case what == inLine || k.again || what == behind && !k.isAhead():
 		k.phase = inLine
 		k.hub.catchups.push(k)
 	case what == behind:
@@ -204,7 +200,7 @@ func (k *catchup) write(stream position.Stream, epoch string, batch []Publicatio
 	s.mu.Lock()
 	at := k.at
 	s.mu.Unlock()
-	if at.Get(stream).Epoch != epoch {
+	if at.Get(stream).Epoch != epoch || foreign(batch, epoch) {
 		return false // reset meanwhile
 	}
 	bytes, mark := k.conn.encode(at, stream, batch)
@@ -220,6 +216,12 @@ func (k *catchup) write(stream position.Stream, epoch string, batch []Publicatio
 		k.at = k.at.With(stream, position.Mark{Epoch: epoch, Seq: max(at.Seq, next)})
 	}
 	return bytes != nil
+}
+
+// foreign tells whether a batch is of another epoch than what was asked for: the
+// history changes its own a moment before or after the hub is told.
+func foreign(batch []Publication, epoch string) bool {
+	return len(batch) > 0 && batch[0].Epoch != epoch
 }
 
 // encode makes one piece of bytes of a batch, each publication with its own
@@ -262,7 +264,7 @@ func (k *catchup) goLive() phase {
 			return behind
 		}
 		batch, next, ok := k.hub.history.Recent(stream, names, have.Seq, offered.Seq, batchBytes)
-		if !ok || next < offered.Seq || k.isOvertaken(stream, have) || len(bytes) > batchBytes {
+		if !ok || next < offered.Seq || k.isOvertaken(stream, have) || len(bytes) > batchBytes || foreign(batch, have.Epoch) {
 			return inLine // more than fits: another turn, outside the lock
 		}
 		more, newest := k.conn.encode(at, stream, batch)

@@ -217,6 +217,40 @@ func TestResetWhileResolving(t *testing.T) {
 	})
 }
 
+// Of two resets meanwhile both count: the stream was made anew, and then got
+// another epoch that has all of the new history.
+func TestTwoResetsWhileResolving(t *testing.T) {
+	bubble(t, func(t *testing.T, h *hub.Hub, m *model) {
+		e := encoding(h, position.Notifications)
+		m.resolved = func(hub.Query) hub.Start {
+			h.Reset(position.Notifications, position.Mark{Epoch: "new"}, hub.ResetEpoch)
+			h.Reset(position.Notifications, position.Mark{Epoch: "newer", Seq: 7}, hub.ResetEpoch)
+			return hub.Start{At: position.Position{}.With(position.Notifications, position.Mark{Epoch: epoch, Seq: 3})}
+		}
+		r := resume(h, e, "n-e-3", false, "#1")
+		synctest.Wait()
+		if fmt.Sprint(r.resets) != "[n-newer-0]" {
+			t.Errorf("told %v", r.resets)
+		}
+	})
+}
+
+// A reset between a start's resolution and its first turn comes to the cursor
+// too, and not to the position only.
+func TestResetBehindTheResolution(t *testing.T) {
+	bubble(t, func(t *testing.T, h *hub.Hub, m *model) {
+		e := encoding(h, position.Notifications)
+		m.behind = func() {
+			h.Reset(position.Notifications, position.Mark{Epoch: "new", Seq: 7}, hub.ResetEpoch)
+		}
+		r := resume(h, e, "n-e-3", false, "#1")
+		synctest.Wait()
+		if fmt.Sprint(r.resets, r.epochs) != "[n-new-3] [{new 3}]" {
+			t.Errorf("told %v, the cursor %v", r.resets, r.epochs)
+		}
+	})
+}
+
 func TestUnresolvable(t *testing.T) {
 	bubble(t, func(t *testing.T, h *hub.Hub, m *model) {
 		m.resolved = func(hub.Query) hub.Start { return hub.Start{Err: errors.New("NATS is away")} }

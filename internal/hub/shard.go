@@ -30,7 +30,7 @@ type shard struct {
 	rounds        []*round            // to be used again
 	handovers     []handover          // to be written before anything else
 	marks         position.Position   // up to where the streams have been offered here
-	bases         position.Position   // where they began, by their last reset
+	lineages      [position.Count]lineage
 	resets        resets
 	passes        uint64     // of the worker in which it wrote
 	writes        uint64     // that it made of them
