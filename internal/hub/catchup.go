@@ -124,7 +124,7 @@ func (h *Hub) Resume(c *Conn, q Query, live []string, started func(Start)) {
 // close gives back what a start holds that nobody is left to begin with.
 func (s *Start) close() {
 	if s.Cursor != nil {
-		s.Cursor.Close()
+		s.Cursor.Break() // the client comes back
 	}
 }
 

@@ -205,7 +205,11 @@ func (s *sequencer) startOver(v verdict) {
 	s.history++
 	s.held, s.doubt, s.verified, s.again = nil, time.Time{}, false, false
 	s.seams, s.asked = nil, 0
-	s.hub.Reset(s.id, position.Mark{Epoch: v.now.epoch, Seq: v.shared}, hub.ResetEpoch)
+	m := position.Mark{Epoch: v.now.epoch, Seq: v.shared}
+	if s.follows != nil {
+		s.follows(s.view.epoch, m)
+	}
+	s.hub.Reset(s.id, m, hub.ResetEpoch)
 	s.ring.reset(v.now.epoch, v.shared)
 	s.at, s.applied, s.trusted, s.vouched = v.shared, v.shared, v.shared, 0
 	s.anchors = slices.DeleteFunc(s.anchors, func(k known) bool { return k.seq > v.shared })

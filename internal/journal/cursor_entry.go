@@ -35,10 +35,12 @@ type cursorWork struct {
 	leaves  []cursorLeave // that are not
 	plan    *cursorPlan   // what is being written, or was with an unknown outcome
 	other   *record       // what is stored, where it is of another epoch
+	carried uint64        // its revision, when its tickets were taken over
 
-	since  int64 // since when something has been unwritten, in ns since 1970
+	since  int64 // since when something has been unwritten, by Cursors.clock
 	begun  int64 // when this began
 	write  bool  // write, even if nobody waits for it
+	sure   bool  // that the stream is of the entry's epoch still
 	misses int   // how often somebody else was first
 }
 
@@ -139,8 +141,9 @@ func (k *Cursors) adopt(e *cursorEntry, epoch uint32) {
 		return
 	}
 	e.epoch, e.confirmed, e.known = epoch, 0, false
+	e.read = false // its tickets are of the other
 	if e.work != nil {
-		e.work.leaves, e.work.plan = nil, nil
+		e.work.tickets, e.work.leaves, e.work.plan = nil, nil, nil
 	}
 }
 

@@ -3,6 +3,7 @@ package journal
 import (
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"time"
 
@@ -35,7 +36,8 @@ type cursorPlan struct {
 	left    int      // and how many of those became tickets
 	expired int
 	dropped int
-	orphan  bool // those that waited were told that it failed; it may not have
+	unsure  bool // a try of it failed, and may have been stored all the same
+	orphan  bool // likewise, and those that waited were told that it failed
 }
 
 // lineUp has an entry read for its opens, as soon as there is room.
@@ -54,7 +56,7 @@ func (k *Cursors) lineUp(e *cursorEntry) {
 func (k *Cursors) begin(e *cursorEntry, write bool) {
 	w := e.working()
 	e.busy = true
-	w.write, w.misses, w.begun = write, 0, k.now().UnixNano()
+	w.write, w.sure, w.misses, w.begun = write, false, 0, k.clock()
 	if !write {
 		w.since = w.begun
 	}
@@ -100,9 +102,34 @@ func (k *Cursors) gotRead(e *cursorEntry, s storedCursor) {
 		case p.name != "" && s.rev == p.rev && !p.orphan:
 			k.put(e, p) // again as it was: the first may still come
 			return
+		case p.unsure: // it was stored, maybe, and overwritten since
+			for _, t := range p.taken {
+				if !slices.Contains(s.tickets, t) {
+					w.leaves = append(w.leaves, cursorLeave{t, true})
+				}
+			}
 		}
 		w.plan = nil
 	}
+	k.merge(e, s)
+	if w.other != nil && e.known && !w.sure && k.present != nil {
+		k.later(func() { k.present(func(epoch string, err error) { k.gotPresent(e, s, epoch, err) }) })
+		return
+	}
+	k.proceed(e)
+}
+
+// gotPresent goes on where a record of another epoch is to be overwritten.
+func (k *Cursors) gotPresent(e *cursorEntry, s storedCursor, epoch string, err error) {
+	k.lock()
+	defer k.unlock()
+	if err != nil {
+		k.fail(e, err)
+		return
+	}
+	e.work.sure = true
+	k.adopt(e, k.epochs.id(epoch))
+	e.rev, e.read = s.rev, true
 	k.merge(e, s)
 	k.proceed(e)
 }
@@ -114,8 +141,10 @@ func (k *Cursors) merge(e *cursorEntry, s storedCursor) {
 	if !s.found || s.epoch != k.epochs.name(e.epoch) {
 		if s.found {
 			w.other = &s.record
+			e.read = e.known // else its tickets are to be carried later
 		}
 		if e.known {
+			k.carry(e, s)
 			k.soil(e)
 		}
 		return
@@ -128,6 +157,19 @@ func (k *Cursors) merge(e *cursorEntry, s storedCursor) {
 		k.soil(e)
 	} else {
 		k.clean(e)
+	}
+}
+
+// carry takes over the tickets of a record that is going to be overwritten as it
+// is of an epoch before the present one: who left them has what both have.
+func (k *Cursors) carry(e *cursorEntry, s storedCursor) {
+	shared, known := k.epochs.shared(s.epoch, k.epochs.name(e.epoch))
+	if !known || e.work.carried == s.rev {
+		return
+	}
+	e.work.carried = s.rev
+	for _, t := range s.tickets {
+		e.work.leaves = append(e.work.leaves, cursorLeave{ticket{min(t.Seq, shared), t.Until}, true})
 	}
 }
 
@@ -224,7 +266,8 @@ func (k *Cursors) gotPut(e *cursorEntry, p *cursorPlan, rev uint64, err error) {
 	}
 	k.mark(e)
 	w.misses++
-	late := k.now().UnixNano()-w.begun > int64(cursorPatience)
+	p.unsure = p.unsure || !errors.Is(err, errCursorConflict)
+	late := k.clock()-w.begun > int64(cursorPatience)
 	switch {
 	case errors.Is(err, errCursorConflict):
 		k.stats.Conflicts++

@@ -30,13 +30,13 @@ func (k *Cursors) Stats() CursorStats {
 	defer k.mu.Unlock()
 	s := k.stats
 	s.Users, s.Dirty, s.Line = k.connected, k.writes.dirty+k.writes.puts, k.line.len()
-	oldest := k.now().UnixNano()
+	oldest := k.clock()
 	for _, line := range []*cursorFIFO[cursorItem]{&k.writes.now, &k.writes.retry, &k.writes.lazy} {
 		if since, ok := oldestDirty(line); ok {
 			oldest = min(oldest, since)
 		}
 	}
-	s.Oldest = time.Duration(k.now().UnixNano() - oldest)
+	s.Oldest = time.Duration(k.clock() - oldest)
 	return s
 }
 

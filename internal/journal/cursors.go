@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math"
 	"sync"
 	"time"
 
@@ -35,7 +36,8 @@ type Cursors struct {
 	store *cursorStore
 	names subject.Names
 	log   *slog.Logger
-	now   func() time.Time // for what is due; it does not step
+	now   func() time.Time // for what is due
+	began time.Time
 	date  func() time.Time // for how long tickets are kept, which all gateways know
 	away  func() bool
 	// ensure makes the bucket fit for use, or says why it is not.
@@ -46,6 +48,10 @@ type Cursors struct {
 	// what expired. nil for none. It is set before the first Open, is called
 	// without mu, and must not block.
 	quiet func(channel string, after uint64) (upTo position.Mark, ok bool)
+	// present asks for the stream's present epoch, and calls done once. It is asked
+	// before a record of another epoch is overwritten: another gateway may have seen
+	// earlier that the stream has a new one. nil for no doubt; otherwise as quiet.
+	present func(done func(epoch string, err error))
 
 	wake chan struct{} // something is to be written now; of one place
 	ctx  context.Context
@@ -92,13 +98,14 @@ func makeCursors(store *cursorStore, names subject.Names, log *slog.Logger) *Cur
 	return &Cursors{
 		store: store, names: names, log: log, ctx: ctx, quit: quit,
 		now:    time.Now,
+		began:  time.Now(),
 		date:   time.Now,
 		away:   func() bool { return false },
 		ensure: func(context.Context) error { return nil },
 		wake:   make(chan struct{}, 1),
 		gone:   make(chan struct{}),
 		table:  map[string]*cursorEntry{},
-		epochs: cursorEpochs{ids: map[string]uint32{}},
+		epochs: cursorEpochs{ids: map[string]uint32{}, before: map[string]position.Mark{}},
 	}
 }
 
@@ -156,6 +163,9 @@ func (k *Cursors) Open(user, device string, from position.Mark, tickets bool, do
 	k.lineUp(e)
 }
 
+// clock is a time in ns that does not step, as the wall's may.
+func (k *Cursors) clock() int64 { return int64(k.now().Sub(k.began)) }
+
 // lock and unlock hold mu. unlock then calls what was left with later: it may
 // take time, or come back.
 func (k *Cursors) lock() { k.mu.Lock() }
@@ -171,11 +181,37 @@ func (k *Cursors) unlock() {
 
 func (k *Cursors) later(f func()) { k.out = append(k.out, f) }
 
+// follows says that the stream's epoch changed, and up to where the new one is
+// the same as the one before.
+func (k *Cursors) follows(before string, m position.Mark) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.epochs.before[m.Epoch] = position.Mark{Epoch: before, Seq: m.Seq}
+}
+
 // cursorEpochs number the epochs that the stream has had: few, and each entry
 // and each connection names one.
 type cursorEpochs struct {
-	ids   map[string]uint32
-	names []string
+	ids    map[string]uint32
+	names  []string
+	before map[string]position.Mark // by the one that followed it, with what both have
+}
+
+// shared is up to where two epochs are the same, where it is known that one
+// followed the other.
+func (c *cursorEpochs) shared(before, now string) (seq uint64, known bool) {
+	seq = math.MaxUint64
+	for range len(c.before) {
+		m, ok := c.before[now]
+		if !ok {
+			return 0, false
+		}
+		seq, now = min(seq, m.Seq), m.Epoch
+		if now == before {
+			return seq, true
+		}
+	}
+	return 0, false
 }
 
 func (c *cursorEpochs) id(name string) uint32 {

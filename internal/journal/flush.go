@@ -58,7 +58,7 @@ type cursorWrites struct {
 
 type cursorItem struct {
 	entry *cursorEntry
-	since int64 // since when the entry has been dirty, ns since 1970
+	since int64 // since when the entry has been dirty, by Cursors.clock
 	due   int64
 }
 
@@ -66,7 +66,7 @@ type cursorItem struct {
 func (k *Cursors) soil(e *cursorEntry) {
 	k.mark(e)
 	if !e.queued {
-		now := k.now().UnixNano()
+		now := k.clock()
 		e.queued = true
 		k.writes.lazy.push(cursorItem{e, now, now + int64(cursorEvery)})
 	}
@@ -97,7 +97,7 @@ func (k *Cursors) hurry(e *cursorEntry) {
 		return
 	}
 	e.soon = true
-	k.writes.now.push(cursorItem{entry: e, since: k.now().UnixNano()})
+	k.writes.now.push(cursorItem{entry: e, since: k.clock()})
 	k.wakeUp()
 }
 
@@ -106,7 +106,7 @@ func (k *Cursors) retry(e *cursorEntry) {
 	k.mark(e)
 	if !e.queued {
 		e.queued = true
-		k.writes.retry.push(cursorItem{e, e.work.since, k.now().Add(cursorAgain).UnixNano()})
+		k.writes.retry.push(cursorItem{e, e.work.since, k.clock() + int64(cursorAgain)})
 	}
 }
 
@@ -166,12 +166,12 @@ func (k *Cursors) step() (more bool) {
 		item.entry.soon = false
 		k.start(item)
 	}
-	now := k.now()
+	now, clock := k.now(), k.clock()
 	w.refill(now)
 	for _, line := range []*cursorFIFO[cursorItem]{&w.retry, &w.lazy} {
 		for w.running < cursorWriting && (w.tokens >= 1 || w.flushing > 0) {
 			item, ok := line.peek()
-			early := ok && item.due > now.UnixNano() && (w.flushing == 0 || line == &w.retry)
+			early := ok && item.due > clock && (w.flushing == 0 || line == &w.retry)
 			if !ok || early && item.entry.dirty {
 				break
 			}

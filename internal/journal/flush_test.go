@@ -432,7 +432,7 @@ func TestFlushWaitsForWhoStillOpens(t *testing.T) {
 			go func() { <-release; done(reply, err) }()
 		})
 	}
-	j.Resolve(q, func(s hub.Start) { s.Cursor.Close() }) // as the hub does, whose connection ended meanwhile
+	j.Resolve(q, func(s hub.Start) { s.Cursor.Break() }) // as the hub does, whose connection ended meanwhile
 	<-held
 	flushed := make(chan error, 1)
 	go func() { flushed <- j.Flush(w.ctx()) }()

@@ -116,6 +116,10 @@ func newJournal(b *bus.Bus, h Hub, o config.Options, log *slog.Logger, p pace, a
 	j.deep = newDeepReader(b, o, log)
 	j.cursors = newCursors(b, b.Names(), o, log, f.date)
 	j.cursors.quiet = j.nothingSince
+	if s := j.sequencer(position.Notifications); s != nil {
+		s.follows = j.cursors.follows
+		j.cursors.present = func(done func(string, error)) { s.fresh(func(v view, err error) { done(v.epoch, err) }) }
+	}
 	j.open = j.cursors.Open
 	b.OnReconnect(j.back)
 	return j, nil

@@ -97,7 +97,7 @@ func (r *resolution) own() string { return "#" + r.q.User }
 
 func (r *resolution) fail(err error) {
 	if r.start.Cursor != nil {
-		r.start.Cursor.Close()
+		r.start.Cursor.Break() // the client comes back
 	}
 	r.done(hub.Start{Err: err})
 }
@@ -197,12 +197,19 @@ func (r *resolution) fromCursor(s *sequencer) {
 			return
 		}
 		r.judge(s, position.Mark{Epoch: epoch, Seq: seq}, func(m position.Mark, why hub.ResetReason) {
-			switch why {
-			case "":
+			switch from := r.from.Get(s.id); {
+			case why == "" && m.Epoch != from.Epoch: // another gateway has seen it before this one: asked anew, it knows
+				if r.start.Cursor != nil {
+					r.start.Cursor.Close()
+					r.start.Cursor = nil
+				}
+				r.from = r.from.With(s.id, m)
+				r.fromCursor(s)
+			case why == "":
 				r.start.At = r.start.At.With(s.id, m)
 				r.list = r.list[1:]
 				r.next()
-			case hub.ResetExpired: // all of what is left was not delivered
+			case why == hub.ResetExpired: // all of what is left was not delivered
 				r.reset(s, why)
 				r.at(s, m, false)
 			default:

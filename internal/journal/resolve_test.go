@@ -300,3 +300,45 @@ func TestResolveWhileOthersReceive(t *testing.T) {
 		}
 	}
 }
+
+// Another gateway has seen a new epoch before this one, and written a user's
+// record in it: it is taken for what it is, tickets and all.
+func TestResolveByARecordOfAnEpochNotSeenYet(t *testing.T) {
+	w := newWorld(t)
+	w.pace.check = time.Hour
+	behind, h := w.gateway()
+	last := w.publishMany(60, "x")
+	w.reaches(h, notifications, last.Position.Get(notifications))
+	epoch, err := Rotate(w.ctx(), w.backend, w.backend.Names().Notifications())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ahead, _ := w.gateway()
+	q := hub.Query{User: "1", Channels: []string{"#1"}, Confirms: true, Tickets: true}
+	q.Position, q.HasPosition = at(notifications, epoch, 30), true
+	w.resolve(ahead, q).Cursor.Close()
+	q.Position, q.HasPosition = "", false
+	s := w.resolve(ahead, q)
+	s.Cursor.Sent(35)
+	s.Cursor.Break() // leaves a ticket
+	s = w.resolve(ahead, hub.Query{User: "1", Channels: []string{"#1"}, Confirms: true})
+	s.Cursor.Confirm(40)
+	s.Cursor.Close()
+	if err := ahead.Flush(w.ctx()); err != nil {
+		t.Fatal(err)
+	}
+
+	if s = w.resolve(behind, q); s.Err != nil || s.At.Get(notifications) != (position.Mark{Epoch: epoch, Seq: 30}) || len(s.Resets) > 0 {
+		t.Fatalf("%+v", s)
+	}
+	s.Cursor.Sent(45)
+	s.Cursor.Confirm(45)
+	s.Cursor.Close()
+	if err := behind.Flush(w.ctx()); err != nil {
+		t.Fatal(err)
+	}
+	if s = w.resolve(ahead, q); s.Err != nil || s.At.Get(notifications).Seq < 45 || len(s.Resets) > 0 {
+		t.Errorf("%+v", s)
+	}
+	s.Cursor.Close()
+}

@@ -64,6 +64,9 @@ type sequencer struct {
 	poke     chan struct{} // somebody waits for a check
 	ended    chan struct{}
 
+	// follows is told of a new epoch before the hub is, with where it begins to
+	// differ from the one before; nil for nobody.
+	follows  func(before string, m position.Mark)
 	outdated atomic.Bool // a newer layout has been told of
 
 	// run's

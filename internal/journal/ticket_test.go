@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -178,4 +179,76 @@ func TestTicketsAreTakenOnce(t *testing.T) {
 	if s := gates[0].Stats(); s.TicketsTaken == 0 {
 		t.Errorf("counted %+v", s)
 	}
+}
+
+// Where the epoch changes, a ticket goes on to stand for what its connection
+// lacks: of the new history everything but what both have.
+func TestTicketsAcrossAChangeOfEpoch(t *testing.T) {
+	for shared, want := range map[uint64]uint64{1000: 90, 60: 60, 0: 0} {
+		t.Run(fmt.Sprint(shared), func(t *testing.T) {
+			g := cursorsOn(t, cursorBus(t))
+			stays, goes := g.begun("42", 100), g.open("42", "", true).c
+			goes.Reset(position.Mark{Epoch: "e1", Seq: 90})
+			goes.Break()
+			g.write()
+			g.expect("42", g.plain("e1", 100, 90))
+
+			m := position.Mark{Epoch: "e2", Seq: shared}
+			g.follows("e1", m)
+			stays.Reset(m)
+			stays.Confirm(shared + 7)
+			g.pass(cursorEvery)
+			g.write()
+			if a := <-g.openSoon("42", "", "e2", true); a.err != nil || a.epoch != "e2" || a.seq != want {
+				t.Errorf("started at %+v, want %d", a, want)
+			}
+		})
+	}
+}
+
+// A ticket that was taken by a write of which nobody heard is there again, also
+// where another gateway has overwritten that since.
+func TestTicketOfALostAcknowledgement(t *testing.T) {
+	b := cursorBus(t)
+	g1, g2 := cursorsOn(t, b), cursorsOn(t, b)
+	g1.set("42", record{"e1", 100, []ticket{newTicket(90, g1.now())}})
+	lost := false
+	g1.lossy(func(subject string) bool {
+		if !lost && strings.HasPrefix(subject, "$KV.") {
+			lost = true
+			g1.pass(cursorPatience + time.Second) // too late for another try
+			return true
+		}
+		return false
+	})
+	if a := <-g1.openSoon("42", "", "e1", true); a.err == nil {
+		t.Fatalf("started at %+v, though its ticket may not have been taken", a)
+	}
+	other := g2.open("42", "", true).c
+	other.Confirm(110)
+	other.Close()
+	g2.write()
+	g2.expect("42", g2.plain("e1", 110))
+
+	g1.pass(cursorAgain)
+	g1.write()
+	if a := g1.open("42", "", true); a.seq != 90 {
+		t.Errorf("started at %d: the ticket is gone", a.seq)
+	}
+}
+
+// A gateway that has not seen a new epoch yet does not overwrite what another one
+// wrote in it.
+func TestRecordOfAnEpochNotSeenYet(t *testing.T) {
+	b := cursorBus(t)
+	ahead, behind := cursorsOn(t, b), cursorsOn(t, b)
+	behind.present = func(done func(string, error)) { done("e2", nil) }
+	c := behind.begun("42", 100)
+	behind.pass(cursorEvery)
+	behind.write()
+	ahead.set("42", record{"e2", 30, []ticket{newTicket(20, ahead.now())}})
+	c.Confirm(101)
+	c.Close()
+	behind.write()
+	behind.expect("42", ahead.plain("e2", 30, 20))
 }

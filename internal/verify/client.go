@@ -43,10 +43,16 @@ type client struct {
 	history  *judge.Client
 
 	mu     sync.Mutex
-	latest map[string]string // by channel: the id that came last
+	latest map[string]came // by channel: what came last
 
 	at      position.Position   // the newest position that it was told
 	earlier []position.Position // some that it was told before
+}
+
+// came is a publication that came, and where it stands, for who has positions.
+type came struct {
+	id string
+	at position.Mark
 }
 
 // A dialect is how a client talks. It returns when the connection has ended,
@@ -75,9 +81,21 @@ func (c *client) run(ctx context.Context) {
 func (c *client) bring() position.Position {
 	if n := len(c.earlier); n > 0 && c.rng.IntN(12) == 0 && !c.settling.Load() {
 		c.at = c.earlier[c.rng.IntN(n)]
+		c.forget()
 		c.rec.count("went back to an older position")
 	}
 	return c.at
+}
+
+// forget gives up what came last where that is to come again.
+func (c *client) forget() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for channel, last := range c.latest {
+		if at := c.at.Get(position.Of(channel)); last.at.Epoch == at.Epoch && last.at.Seq > at.Seq {
+			delete(c.latest, channel)
+		}
+	}
 }
 
 // pause is the time between two connections: mostly short.
@@ -104,7 +122,7 @@ func (c *client) event(conn *judge.Conn, e judge.Event) {
 	conn.Events = append(conn.Events, e)
 	if e.What == judge.Got {
 		c.mu.Lock()
-		c.latest[e.Channel] = e.ID
+		c.latest[e.Channel] = came{e.ID, e.Position.Get(position.Of(e.Channel))}
 		c.mu.Unlock()
 	}
 	if e.Position.IsZero() {
@@ -126,7 +144,7 @@ func (c *client) event(conn *judge.Conn, e judge.Event) {
 func (c *client) got(channel string) string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.latest[channel]
+	return c.latest[channel].id
 }
 
 // An ending is how a client means to end a connection, and when it stops

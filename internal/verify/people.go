@@ -79,7 +79,7 @@ func (p *people) add(r *run, user string, d dialect, device string) *judge.Clien
 	}
 	c := &client{
 		rec: p.rec, rng: seeded(r.Seed, 1_000_000+n), targets: r.system.targets, token: token, device: device, dialect: d,
-		life: 4 * time.Second, settling: &r.settling, latest: map[string]string{},
+		life: 4 * time.Second, settling: &r.settling, latest: map[string]came{},
 		history: &judge.Client{Name: fmt.Sprint(n), User: user, Channels: append([]string{"#" + user}, p.reads[user]...)},
 	}
 	c.patient = n%2 == 0

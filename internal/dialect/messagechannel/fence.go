@@ -44,7 +44,7 @@ func (f *fence) open(c hub.Cursor) {
 	}
 	f.mu.Unlock()
 	if closed && c != nil {
-		c.Close()
+		c.Break() // whoever closed: no frame of the client's says what it has
 	}
 }
 
