@@ -106,6 +106,9 @@ final class Nats
         if ($headers !== []) {
             $head = "NATS/1.0\r\n";
             foreach ($headers as $name => $value) {
+                if (strpbrk("$name$value", "\r\n") !== false) {
+                    throw new InvalidArgumentException("the header $name has a line break in it");
+                }
                 $head .= "$name: $value\r\n";
             }
             $head .= "\r\n";

@@ -21,6 +21,8 @@ var askAgainAfter = 2 * time.Second
 var (
 	// errGone says that the stream has no such message.
 	errGone = errors.New("no such message")
+	// errUnreadable says that a reply has a header that can't be read.
+	errUnreadable = errors.New("a message has a header that is none")
 	// errClosed is what questions under way get when the fetcher is closed.
 	errClosed = errors.New("closed")
 )
@@ -118,7 +120,7 @@ func (f *fetcher) onReply(m *nats.Msg) {
 		return // given up, or asked again
 	}
 	a.replies = append(a.replies, m)
-	if a.single || !isStored(m) { // 204 EOB, 404, 503 and any other end it
+	if a.single || !isStored(m) || !readable(m) { // 204 EOB, 404, 503 and any other end it
 		delete(f.asks, token)
 		a.end(nil)
 		return

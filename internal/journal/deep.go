@@ -3,9 +3,11 @@ package journal
 import (
 	"container/list"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
+	"time"
 
 	"belfry/internal/bus"
 	"belfry/internal/config"
@@ -26,12 +28,14 @@ const (
 type deepReader struct {
 	dial func(ctx context.Context) (*bus.Bus, error)
 	api  string
+	log  *slog.Logger
 
-	mu      sync.Mutex // guards the following
-	line    list.List  // of *deepRead
-	running int
-	turn    int // of the connections
-	closed  bool
+	mu         sync.Mutex // guards the following
+	line       list.List  // of *deepRead
+	running    int
+	turn       int // of the connections
+	closed     bool
+	complained time.Time
 
 	links [deepConns]deepLink
 }
@@ -62,6 +66,7 @@ func newDeepReader(b *bus.Bus, o config.Options, log *slog.Logger) *deepReader {
 	}
 	return &deepReader{
 		api: apiPrefix(o.NATS.Domain),
+		log: log,
 		dial: func(ctx context.Context) (*bus.Bus, error) {
 			return bus.Dial(ctx, o, url, log.With("for", "deep reads"))
 		},
@@ -107,8 +112,22 @@ func (d *deepReader) run(r *deepRead, link *deepLink) {
 	r.done(batch, next, err)
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.complain(r, err)
 	d.running--
 	d.start()
+}
+
+// deepComplain is how often a failure is logged.
+const deepComplain = 10 * time.Second
+
+// complain logs a failure, not each of them: the client gets nothing meanwhile, what
+// is new neither. Called with mu held.
+func (d *deepReader) complain(r *deepRead, err error) {
+	if err == nil || r.ctx.Err() != nil || d.closed || errors.Is(err, errEpoch) || time.Since(d.complained) < deepComplain {
+		return
+	}
+	d.complained = time.Now()
+	d.log.Warn("what clients missed can't be read from the stream: they wait, and it is tried again", "stream", r.query.stream, "waiting", d.line.Len(), "err", err)
 }
 
 func (d *deepReader) page(r *deepRead, link *deepLink) ([]hub.Publication, uint64, error) {
@@ -159,7 +178,7 @@ func (l *deepLink) open(ctx context.Context, d *deepReader) (*fetcher, error) {
 	if l.closed {
 		return nil, errClosed
 	}
-	if l.fetcher != nil {
+	if l.fetcher != nil && !l.bus.Conn().IsClosed() { // by NATS, for good
 		return l.fetcher, nil
 	}
 	b, err := d.dial(ctx)

@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -66,6 +67,8 @@ func (f *fetcher) single(ctx context.Context, stream string, r getRequest) (mess
 			return message{}, err
 		case len(replies) == 0:
 			continue
+		case !readable(replies[0]):
+			return f.leader(ctx, stream, r)
 		case isStored(replies[0]):
 			return readStored(replies[0])
 		}
@@ -96,6 +99,15 @@ func (f *fetcher) batch(ctx context.Context, stream string, r getRequest) (msgs 
 			return nil, false, err
 		}
 		msgs, more, err = readBatch(replies)
+		if errors.Is(err, errUnreadable) {
+			var first message
+			if first, err = f.leader(ctx, stream, getRequest{Seq: r.Seq, Next: cmp.Or(r.Next, ">")}); err == nil {
+				return []message{first}, true, nil
+			}
+			if errors.Is(err, errGone) { // since the replica answered
+				continue
+			}
+		}
 		if err != nil {
 			return nil, false, err
 		}

@@ -60,10 +60,7 @@ func (f *fetcher) leader(ctx context.Context, stream string, r getRequest) (mess
 	}
 	var header nats.Header
 	if m := answer.Message; len(m.Header) > 0 {
-		var err error
-		if header, err = nats.DecodeHeadersMsg(m.Header); err != nil {
-			return message{}, fmt.Errorf("header of message %d of stream %s: %w", m.Seq, stream, err)
-		}
+		header, _ = nats.DecodeHeadersMsg(m.Header) // one that can't be read is none, as a consumer has it
 	}
 	m := answer.Message
 	return newMessage(m.Seq, m.Time.UnixNano(), m.Subject, header, m.Data), nil

@@ -125,7 +125,11 @@ func (q *search) ask(from uint64, then func(count uint64, err error)) {
 	q.s.bus.Request(msg, askNewest, func(m *nats.Msg, err error) {
 		if err == nil {
 			q.tries = 0
-			then(pending(m))
+			if readable(m) {
+				then(pending(m))
+			} else {
+				q.pass(from, then)
+			}
 			return
 		}
 		if q.tries++; q.tries < asksNewest {
@@ -133,6 +137,30 @@ func (q *search) ask(from uint64, then func(count uint64, err error)) {
 			return
 		}
 		then(0, fmt.Errorf("ask how much stream %s has on a subject: %w", q.s.name, err))
+	})
+}
+
+// pass is ask where the first of the messages can't be read: it is found by the
+// leader, and what is behind it counted.
+func (q *search) pass(from uint64, then func(count uint64, err error)) {
+	msg := &nats.Msg{Subject: q.s.api + "STREAM.MSG.GET." + q.s.name, Data: getRequest{Seq: from, Next: q.subject}.bytes()}
+	q.s.bus.Request(msg, askNewest, func(m *nats.Msg, err error) {
+		var found struct {
+			Message struct {
+				Seq uint64 `json:"seq"`
+			} `json:"message"`
+		}
+		if err == nil {
+			err = json.Unmarshal(m.Data, &found)
+		}
+		switch seq := found.Message.Seq; {
+		case err != nil:
+			then(0, fmt.Errorf("ask for a message of stream %s that has an unreadable header: %w", q.s.name, err))
+		case seq == 0: // gone
+			then(0, nil)
+		default:
+			q.ask(seq+1, func(count uint64, err error) { then(count+1, err) })
+		}
 	})
 }
 

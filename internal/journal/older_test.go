@@ -1,12 +1,14 @@
 package journal
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -31,7 +33,7 @@ func (n *fetchNATS) deepReader() *deepReader {
 	n.t.Helper()
 	o := config.Default()
 	o.NATS.URL = []string{n.server.ClientURL()}
-	d := &deepReader{api: apiPrefix(""), dial: func(ctx context.Context) (*bus.Bus, error) {
+	d := &deepReader{api: apiPrefix(""), log: slog.New(slog.DiscardHandler), dial: func(ctx context.Context) (*bus.Bus, error) {
 		return bus.Dial(ctx, o, "", slog.New(slog.DiscardHandler))
 	}}
 	n.t.Cleanup(d.close)
@@ -218,6 +220,42 @@ func TestDeepReaderCloses(t *testing.T) {
 	d.close()
 	if a := deepAsk(d, deepOf(ringAbove(5), 0, 1<<20, 0)); !errors.Is(a.err, errClosed) {
 		t.Errorf("%+v", a)
+	}
+}
+
+// A connection that NATS closed for good is made anew.
+func TestDeepReaderConnectsAgain(t *testing.T) {
+	n := startFetchNATS(t)
+	n.fill(10, 1, 10)
+	d := n.deepReader()
+	for range 2 {
+		for range deepConns {
+			if a := deepAsk(d, deepOf(ringAbove(5), 0, 1<<20, 0)); a.err != nil || len(a.batch) == 0 {
+				t.Fatalf("%+v", a)
+			}
+		}
+		for i := range d.links {
+			d.links[i].bus.Conn().Close()
+		}
+	}
+}
+
+// Clients wait in silence for what can't be read: the log says so, and why.
+func TestDeepReaderComplains(t *testing.T) {
+	n := startFetchNATS(t)
+	d := n.deepReader()
+	var text bytes.Buffer
+	d.log = slog.New(slog.NewTextHandler(&text, nil))
+	d.dial = func(context.Context) (*bus.Bus, error) { return nil, errors.New("maximum connections exceeded") }
+	for range 3 {
+		if a := deepAsk(d, deepOf(ringAbove(5), 0, 1<<20, 0)); a.err == nil {
+			t.Fatalf("%+v", a)
+		}
+	}
+	d.mu.Lock() // the complaint comes behind the answer
+	defer d.mu.Unlock()
+	if lines := strings.Count(text.String(), "\n"); lines != 1 || !strings.Contains(text.String(), "maximum connections exceeded") {
+		t.Errorf("%d lines: %s", lines, &text)
 	}
 }
 

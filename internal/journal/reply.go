@@ -19,6 +19,7 @@ const (
 	headerLastSequence = "Nats-Last-Sequence"
 	headerNumPending   = "Nats-Num-Pending"
 	headerStatus       = "Status" // the client library's, of the first line
+	headerDescription  = "Description"
 )
 
 // last is the last value of a header, "" where it has none.
@@ -34,12 +35,47 @@ func last(h nats.Header, key string) string {
 // It does not go by the status: a publisher can write a header of that name.
 func isStored(m *nats.Msg) bool { return len(m.Header[headerSequence]) > 0 }
 
+// headerSlack is how far a header's size may be from what it was read as, for
+// those who write no space behind the colon. The server's own lines are longer.
+const headerSlack = 32
+
+// readable tells whether the client library has read the whole of a reply's header.
+// NATS stores whatever a publisher writes: a line without a colon leaves no header
+// at all, and an empty one hides all that follows it, the server's own lines too,
+// behind which a publisher could write others. Such a message is read in another
+// way (leader).
+func readable(m *nats.Msg) bool {
+	size := m.Size() - len(m.Subject) - len(m.Reply) - len(m.Data)
+	if size == 0 {
+		return true
+	}
+	read := len("NATS/1.0\r\n\r\n")
+	for key, values := range m.Header {
+		for _, v := range values {
+			read += len(key) + len(":") + len(v) + len("\r\n")
+		}
+	}
+	inline := read - len(headerStatus+":\r\n") + len(" ")
+	if d := m.Header.Get(headerDescription); d != "" {
+		inline += len(" ") - len(headerDescription+":\r\n")
+	}
+	fits := func(read int) bool { return read <= size && size <= read+headerSlack }
+	return m.Header != nil && (fits(read) || m.Header.Get(headerStatus) != "" && fits(inline))
+}
+
 // readBatch turns the replies to a batch into messages, as far as they are
 // without a gap: each names the one before it, so that one that was lost on
-// its way is not taken for a hole. more says that asking on may bring more.
+// its way is not taken for a hole. more says that asking on may bring more. The
+// error is errUnreadable where the first can't be read so.
 func readBatch(replies []*nats.Msg) (msgs []message, more bool, err error) {
 	var before uint64
 	for _, m := range replies {
+		if !readable(m) {
+			if len(msgs) == 0 {
+				return nil, true, errUnreadable
+			}
+			return msgs, true, nil
+		}
 		if !isStored(m) {
 			return endBatch(msgs, m, before)
 		}
@@ -73,7 +109,7 @@ func endBatch(msgs []message, m *nats.Msg, before uint64) (_ []message, more boo
 	case "503":
 		return nil, false, fmt.Errorf("%w: nobody answers for the stream: it does not exist, allow_direct is off, or it has no leader", bus.ErrUnavailable)
 	default:
-		return nil, false, fmt.Errorf("NATS answers %q (%s)", status, m.Header.Get("Description"))
+		return nil, false, fmt.Errorf("NATS answers %q (%s)", status, m.Header.Get(headerDescription))
 	}
 }
 

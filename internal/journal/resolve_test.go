@@ -169,7 +169,10 @@ func TestResolveEnds(t *testing.T) {
 func TestNewest(t *testing.T) {
 	w := newWorld(t)
 	w.o.Replay.Max = 4
-	const total = 60 // of three users in turn
+	const odd, total = 6, 60 // of one user whose headers can't be read, and of three in turn
+	for range odd {
+		publishRaw(t, w.backend.Conn(), w.o.NATS.Prefix+".notification.odd", unreadable["no colon"], "x")
+	}
 	last := w.publishMany(total, "x")
 	for name, entries := range map[string]int{"from the ring": 1000, "from ring and stream": 5} {
 		t.Run(name, func(t *testing.T) {
@@ -187,11 +190,14 @@ func TestNewest(t *testing.T) {
 			if low := j.sequencers[0].ring.low(); (low > 0) != (entries < total) {
 				t.Fatalf("the ring's low end is %d", low)
 			}
+			if s := w.resolve(j, hub.Query{User: "odd", Channels: []string{"#odd"}}); s.Err != nil || s.At.Get(notifications).Seq != odd-4 {
+				t.Errorf("the user of unreadable headers: %+v", s)
+			}
 			for _, user := range []string{"0", "1", "2", "none"} {
 				s := w.resolve(j, hub.Query{User: user, Channels: []string{"#" + user}})
 				at, left := s.At.Get(notifications).Seq, 0
 				for seq := at + 1; seq <= last.Seq; seq++ {
-					if fmt.Sprint((seq-1)%3) == user {
+					if seq > odd && fmt.Sprint((seq-1-odd)%3) == user {
 						left++
 					}
 				}
