@@ -16,7 +16,7 @@ func (a *App) Reload(o config.Options) (applied, needRestart []string) {
 	now := *old
 	now.Public.Origins, now.Public.Cookie = o.Public.Origins, o.Public.Cookie
 	now.TrustedProxies = o.TrustedProxies
-	now.Auth, now.Limits = o.Auth, o.Limits
+	now.Auth, now.Limits, now.EventSource = o.Auth, o.Limits, o.EventSource
 	now.API, now.Metrics, now.Log.Level = o.API, o.Metrics, o.Log.Level
 	now.Drain, now.DrainDelay = o.Drain, o.DrainDelay
 	a.options.Store(&now)
