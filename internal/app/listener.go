@@ -21,7 +21,7 @@ const spare = 256
 
 const warnEvery = 10 * time.Second
 
-// How long a door pauses where no socket can be accepted: first, and at most.
+// How long an acceptor pauses where no socket can be accepted: first, and at most.
 const (
 	minPause = 5 * time.Millisecond
 	maxPause = time.Second
@@ -47,14 +47,17 @@ type acceptor[S io.Closer] struct {
 	warned  time.Time
 }
 
-// bound sets what a gateway's acceptor goes by.
+// bound sets what the acceptor of a gateway's clients goes by.
 func (l *acceptor[S]) bound(a *App, accept func() (S, error)) {
 	l.accept, l.full, l.refused, l.log = accept, a.full, a.refuseSocket, a.log
 }
 
-// next is the next socket to serve. One goroutine calls it.
+// next is the next socket to serve, or net.ErrClosed. Every other error may pass,
+// whatever it says: the kernel is short of memory, a network is down, a firewall
+// objects. A port that gave up over one would be deaf until a restart. One
+// goroutine calls it.
 func (l *acceptor[S]) next() (s S, err error) {
-	for {
+	for pause := time.Duration(0); ; {
 		l.hold()
 		last := false // s has taken the last descriptor
 		s, err = l.accept()
@@ -62,14 +65,26 @@ func (l *acceptor[S]) next() (s S, err error) {
 			s, last, err = l.scrape(err)
 		}
 		switch {
-		case err != nil: // after EMFILE who serves waits a moment and comes again
+		case errors.Is(err, net.ErrClosed):
 			return s, err
+		case err != nil:
+			l.warn("no client can be accepted now, trying on", "err", err)
+			pause = min(max(2*pause, minPause), maxPause)
+			time.Sleep(pause)
 		case last || l.full(int(l.sockets.Load())):
 			_ = s.Close()
 			l.refused()
 		default:
 			return s, nil
 		}
+	}
+}
+
+// warn logs, though not each time.
+func (l *acceptor[S]) warn(text string, args ...any) {
+	if now := time.Now(); now.Sub(l.warned) > warnEvery {
+		l.warned = now
+		l.log.Warn(text, args...)
 	}
 }
 
@@ -86,10 +101,7 @@ func (l *acceptor[S]) scrape(why error) (s S, last bool, err error) {
 	if l.reserve == nil {
 		return s, false, why
 	}
-	if now := time.Now(); now.Sub(l.warned) > warnEvery {
-		l.warned = now
-		l.log.Warn("there are no descriptors left: clients are turned away", "reason", reason.Limit.String(), "err", why)
-	}
+	l.warn("there are no descriptors left: clients are turned away", "reason", reason.Limit.String(), "err", why)
 	_ = l.reserve.Close()
 	l.reserve = nil
 	s, err = l.accept()
@@ -122,6 +134,11 @@ type bounded struct {
 	acceptor[net.Conn]
 }
 
+// keepOn has a listener that no clients come to outlive errors too.
+func keepOn(listener net.Listener, log *slog.Logger) net.Listener {
+	return &bounded{listener, acceptor[net.Conn]{accept: listener.Accept, full: func(int) bool { return false }, refused: func() {}, log: log}}
+}
+
 // Accept implements net.Listener.
 func (l *bounded) Accept() (net.Conn, error) { return l.next() }
 
@@ -133,22 +150,13 @@ type boundedDoor struct {
 }
 
 // welcome lets clients in until the listener is closed.
-func (d *boundedDoor) welcome() error {
-	for pause := time.Duration(0); ; {
+func (d *boundedDoor) welcome() {
+	for {
 		socket, err := d.next()
-		var temporary interface{ Temporary() bool }
-		switch {
-		case err == nil:
-			d.sockets.Add(1)
-			d.Welcome(socket)
-			pause = 0
-		case errors.Is(err, net.ErrClosed):
-			return nil
-		case errors.As(err, &temporary) && temporary.Temporary(): // as net/http has it
-			pause = min(max(2*pause, minPause), maxPause)
-			time.Sleep(pause)
-		default:
-			return err
+		if err != nil {
+			return
 		}
+		d.sockets.Add(1)
+		d.Welcome(socket)
 	}
 }

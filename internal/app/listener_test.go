@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -39,7 +40,7 @@ func (s *scarce) Accept() (net.Conn, error) {
 		s.before(s.n)
 	}
 	if s.n == len(s.accepts) {
-		return nil, io.EOF
+		return nil, net.ErrClosed
 	}
 	s.n++
 	if err := s.accepts[s.n-1]; err != nil {
@@ -104,19 +105,58 @@ func TestADescriptorThatIsThereAgainServesTheClient(t *testing.T) {
 	}
 }
 
-// Where not even the reserve helps the error goes to net/http, which waits.
-func TestTheAcceptorDoesNotSpin(t *testing.T) {
-	refused := 0
-	inner := &scarce{accepts: []error{emfile(), emfile(), nil}}
-	l := newAcceptor(inner, &refused)
-	_, err := l.next()
-	var temporary interface{ Temporary() bool }
-	if !errors.Is(err, syscall.EMFILE) || !errors.As(err, &temporary) || !temporary.Temporary() {
-		t.Errorf("err %v, want EMFILE that net/http takes for temporary", err)
+// Whatever the error, a client that comes behind it is served, and the acceptor
+// does not spin until then.
+func TestTheAcceptorOutlivesEveryError(t *testing.T) {
+	failed := func(errno syscall.Errno) error {
+		return &net.OpError{Op: "accept", Err: os.NewSyscallError("accept4", errno)}
 	}
-	if inner.n != 2 {
-		t.Errorf("%d tries, want 2", inner.n)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		refused := 0
+		// EMFILE comes twice: not even the reserve helps.
+		inner := &scarce{accepts: []error{failed(syscall.ENOMEM), failed(syscall.ENOBUFS), failed(syscall.EPERM), failed(syscall.ENETDOWN),
+			io.EOF, emfile(), emfile(), nil}}
+		l := newAcceptor(inner, &refused)
+		var logged bytes.Buffer
+		l.log = slog.New(slog.NewTextHandler(&logged, nil))
+		began := time.Now()
+		c, err := l.next()
+		if err != nil || c != inner.sockets[0] || refused != 0 {
+			t.Errorf("%v, %d refused", err, refused)
+		}
+		if took := time.Since(began); took != (1+2+4+8+16+32)*minPause {
+			t.Errorf("paused for %v", took)
+		}
+		if n := strings.Count(logged.String(), "\n"); n != 1 || !strings.Contains(logged.String(), "cannot allocate memory") {
+			t.Errorf("logged, where one line with the first error is wanted: %s", &logged)
+		}
+		if _, err := l.next(); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("closed: %v", err)
+		}
+	})
+}
+
+func TestTheAcceptorComesBackWithinASecond(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		refused := 0
+		inner := &scarce{accepts: slices.Repeat([]error{syscall.ENOMEM}, 100)}
+		l := newAcceptor(inner, &refused)
+		var logged bytes.Buffer
+		l.log = slog.New(slog.NewTextHandler(&logged, nil))
+		began, longest, last := time.Now(), time.Duration(0), time.Now()
+		inner.before = func(int) {
+			longest, last = max(longest, time.Since(last)), time.Now()
+		}
+		if _, err := l.next(); !errors.Is(err, net.ErrClosed) {
+			t.Error(err)
+		}
+		if longest != maxPause {
+			t.Errorf("the longest pause was %v, want %v", longest, maxPause)
+		}
+		if lines, most := strings.Count(logged.String(), "\n"), 1+int(time.Since(began)/warnEvery); lines < 2 || lines > most {
+			t.Errorf("%d lines in %v", lines, time.Since(began))
+		}
+	})
 }
 
 func TestTooManySocketsAreClosedUnread(t *testing.T) {
@@ -129,7 +169,7 @@ func TestTooManySocketsAreClosedUnread(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.state(c, http.StateNew)
-	if _, err := l.next(); !errors.Is(err, io.EOF) {
+	if _, err := l.next(); !errors.Is(err, net.ErrClosed) {
 		t.Fatal(err)
 	}
 	if refused != 2 || !inner.sockets[1].closed || inner.sockets[0].closed {
@@ -152,33 +192,22 @@ type fakeDoor struct {
 func (d *fakeDoor) AcceptSocket() (io.Closer, error) { return d.inner.Accept() }
 func (d *fakeDoor) Welcome(s io.Closer)              { d.welcome = append(d.welcome, s) }
 
-// Errors that pass do not end a door, and it pauses over them as net/http does.
+// Errors do not end a door, only its end does.
 func TestADoorOutlivesAScarcity(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		inner := &scarce{accepts: []error{nil, emfile(), emfile(), emfile(), emfile(), nil, net.ErrClosed}}
+		inner := &scarce{accepts: []error{nil, emfile(), emfile(), emfile(), emfile(), syscall.ENOMEM, nil, net.ErrClosed}}
 		door := &fakeDoor{inner: inner}
 		at := &boundedDoor{Door: door}
 		at.accept, at.full, at.log = door.AcceptSocket, func(int) bool { return false }, slog.New(slog.DiscardHandler)
 		began := time.Now()
-		if err := at.welcome(); err != nil {
-			t.Fatal(err)
-		}
+		at.welcome()
 		if len(door.welcome) != 2 || at.sockets.Load() != 2 {
 			t.Errorf("%d sockets were welcomed, %d counted; want 2", len(door.welcome), at.sockets.Load())
 		}
-		if took := time.Since(began); took != 3*minPause { // 1 and then 2: an attempt with the reserve is in each
+		if took := time.Since(began); took != (1+2+4)*minPause { // an attempt with the reserve is in each EMFILE's
 			t.Errorf("paused for %v", took)
 		}
 	})
-}
-
-func TestADoorEndsOverAnErrorThatStays(t *testing.T) {
-	door := &fakeDoor{inner: &scarce{}} // io.EOF
-	at := &boundedDoor{Door: door}
-	at.accept, at.full = door.AcceptSocket, func(int) bool { return false }
-	if err := at.welcome(); !errors.Is(err, io.EOF) {
-		t.Errorf("err %v", err)
-	}
 }
 
 func TestAPanicInAHandlerIsAnswered(t *testing.T) {

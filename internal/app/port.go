@@ -31,7 +31,6 @@ type port struct {
 	address  net.Addr
 	stop     func() // stops accepting
 	server   *http.Server
-	log      *slog.Logger
 	deafened chan struct{} // closed when nobody accepts any more
 	ended    chan struct{} // closed when the HTTP server is given nothing any more
 }
@@ -62,7 +61,7 @@ func (a *App) listen(o *config.Options) error {
 		internal.Close()
 		return fmt.Errorf("starting the transport: %w", err)
 	}
-	a.internal = a.serve(internal, internal, newServer(a.internalHandler(), a.log))
+	a.internal = a.serve(internal, keepOn(internal, a.log), newServer(a.internalHandler(), a.log))
 	return nil
 }
 
@@ -90,6 +89,9 @@ func (a *App) servePublic(listener net.Listener) (*port, error) {
 			p.welcome(at)
 			return p, nil
 		}
+	}
+	if a.cert != nil {
+		server.TLSConfig = &tls.Config{GetCertificate: a.cert.get, MinVersion: tls.VersionTLS12}
 	}
 	on := &bounded{Listener: listener}
 	on.bound(a, listener.Accept)
@@ -123,14 +125,10 @@ func newServer(h http.Handler, log *slog.Logger) *http.Server {
 	}
 }
 
-// serve answers what on accepts. The public port speaks TLS where there is a
-// certificate.
+// serve answers what on accepts.
 func (a *App) serve(listener, on net.Listener, server *http.Server) *port {
-	p := &port{address: listener.Addr(), server: server, log: a.log, ended: make(chan struct{})}
+	p := &port{address: listener.Addr(), server: server, ended: make(chan struct{})}
 	p.deafened, p.stop = p.ended, func() { _ = listener.Close() } // a second time it is an error of no interest
-	if a.cert != nil && listener != on {
-		server.TLSConfig = &tls.Config{GetCertificate: a.cert.get, MinVersion: tls.VersionTLS12}
-	}
 	go func() {
 		defer close(p.ended)
 		serve := server.Serve
@@ -149,9 +147,7 @@ func (p *port) welcome(at *boundedDoor) {
 	p.deafened, p.stop = make(chan struct{}), at.Deafen
 	go func() {
 		defer close(p.deafened)
-		if err := at.welcome(); err != nil {
-			p.log.Error("a port answers no more", "address", p.addr(), "err", err)
-		}
+		at.welcome()
 	}()
 }
 
