@@ -23,6 +23,13 @@ func SetHeadersWithin(t *testing.T, d time.Duration) {
 	t.Cleanup(func() { headersWithin = old })
 }
 
+// SetFlushWithin changes how long cursors may take at the end of a gateway.
+func SetFlushWithin(t *testing.T, d time.Duration) {
+	old := flushWithin
+	flushWithin = d
+	t.Cleanup(func() { flushWithin = old })
+}
+
 // BeyondLoopback has gateways that are started later in this test take every
 // address for one that others reach.
 func BeyondLoopback(t *testing.T) {
