@@ -108,6 +108,9 @@ func TestDemoPublishListen(t *testing.T) {
 		finish(t, cmd).want(t, 0, words)
 	}
 	runIn(t, nil, "publish", "--data", dir[1], "--prefix", "acme", "--timeout", "500ms", "1", "x").want(t, 1, "--id ", "--prefix", "stored or not")
+	large := command(t, nil, "publish", "--data", dir[1], "--id", "large", "2", "-")
+	large.Stdin = strings.NewReader(strings.Repeat("x", 2<<20))
+	finish(t, large).want(t, 1, "maximum payload", "--id large")
 
 	g.signal(t, os.Interrupt)
 	g.wantExit(t, 0)

@@ -98,7 +98,7 @@ func (p *publishing) run(args []string) (err error) {
 	defer cancel()
 	got, err := app.Publish(ctx, o, url, p.what)
 	if err != nil {
-		return p.failed(ctx, err)
+		return p.failed(ctx, err, got.Subject != "")
 	}
 	fmt.Println(receipt(got))
 	if got.Unknown != nil {
@@ -119,15 +119,20 @@ func dataOf(arg string) ([]byte, error) {
 	return data, nil
 }
 
-func (p *publishing) failed(ctx context.Context, err error) error {
+// failed is what a person is told. tried says that it may have been sent.
+func (p *publishing) failed(ctx context.Context, err error, tried bool) error {
+	again := fmt.Sprintf("Try again with --id %s, within two minutes it can't arrive twice.", shellWord(p.what.ID))
 	if ctx.Err() == nil {
+		if tried {
+			err = fmt.Errorf("%w\nIt may be stored or not. %s", err, again)
+		}
 		return fmt.Errorf("%w\nDoes the gateway use the same configuration? (--config, --prefix, or the same BELFRY_ variables; a user needs nats.user and nats.password)", err)
 	}
 	why := "was interrupted"
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		why = fmt.Sprintf("had no acknowledgement within %s (--timeout)", p.timeout)
 	}
-	return fmt.Errorf("publish %s; it may be stored or not: %w\nTry again with --id %s, within two minutes it can't arrive twice. Is NATS there, has it JetStream, and is the --prefix the gateway's?", why, err, shellWord(p.what.ID))
+	return fmt.Errorf("publish %s; it may be stored or not: %w\n%s Is NATS there, has it JetStream, and is the --prefix the gateway's?", why, err, again)
 }
 
 // receipt is one line: where it went and what to call it.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"net/http"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -81,9 +82,16 @@ func (b *Bus) lasting(err error) bool {
 	}
 	var api *jetstream.APIError
 	if errors.As(err, &api) {
-		return api.Code < 500
+		return api.Code < http.StatusInternalServerError && !passing(api)
 	}
 	return errors.Is(err, nats.ErrMaxPayload) || errors.Is(err, nats.ErrBadSubject) || errors.Is(err, jetstream.ErrInvalidJSAck)
+}
+
+// passing says that a refusal is about this moment. A cluster refuses an id whose
+// first try it has not stored yet (err_code 10158), which may still fail, and
+// what a stream has too much of at once (10167).
+func passing(api *jetstream.APIError) bool {
+	return api.Code == http.StatusConflict || api.Code == http.StatusTooManyRequests
 }
 
 // publishError puts the library's words for the usual cases into ours.

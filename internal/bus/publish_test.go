@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -120,6 +121,33 @@ func TestPublishWithoutAStream(t *testing.T) {
 	says(t, err, "notification.1", "no stream", "durable: false")
 	if !errors.Is(err, ErrUnavailable) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// A cluster that still has the first try under way refuses the second, for now.
+func TestPublishOutlivesARefusalThatPasses(t *testing.T) {
+	b := live(t)
+	answers := []string{
+		`{"error":{"code":409,"err_code":10158,"description":"duplicate message id is in process"},"stream":"S","seq":0}`,
+		`{"error":{"code":429,"err_code":10167,"description":"too many requests"},"stream":"S","seq":0}`,
+		`{"stream":"S","seq":7,"duplicate":true}`,
+	}
+	ids := make(chan string, len(answers))
+	if _, err := b.Conn().Subscribe("slow", func(m *nats.Msg) {
+		answer := answers[len(ids)]
+		ids <- m.Header.Get(nats.MsgIdHdr)
+		_ = m.Respond([]byte(answer))
+	}); err != nil {
+		t.Fatal(err)
+	}
+	ack, err := b.Publish(within(t), "slow", "a", nil)
+	if err != nil || ack != (Ack{Stream: "S", Seq: 7, Duplicate: true, ID: "a"}) {
+		t.Errorf("got %+v, %v", ack, err)
+	}
+	for range len(ids) {
+		if id := <-ids; id != "slow:a" {
+			t.Errorf("tried with the id %s", id)
+		}
 	}
 }
 
