@@ -40,6 +40,7 @@ func backupCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		outlivePipes()
 		ctx, stop := interruptible()
 		defer stop()
 		err = app.Backup(ctx, o, url, *to, func(s app.BackedUp) {
@@ -95,6 +96,7 @@ func restoreCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		outlivePipes()
 		ctx, stop := interruptible()
 		defer stop()
 		return app.Restore(ctx, o, url, *from, *replace, func(s app.Restored) {

@@ -189,7 +189,7 @@ func benchWorkerCommand() *cobra.Command {
 		RunE: func(*cobra.Command, []string) error {
 			// Ctrl-C goes to all processes of the terminal: the coordinator still
 			// has questions, and ends this one.
-			signal.Ignore(os.Interrupt, syscall.SIGTERM)
+			signal.Ignore(os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 			// The work is one goroutine's. With more threads the runtime wakes one up
 			// for each thing that comes in, to look for more: that was a quarter of what
 			// the generator used, on cores that it shares with what it measures.

@@ -46,10 +46,21 @@ func (o *options) toNATS(more ...string) (loaded config.Options, url string, err
 	return loaded, url, err
 }
 
-// interruptible ends when somebody asks the process to.
+// interruptible ends when somebody asks the process to, or the terminal is gone,
+// unless that is ignored, as nohup has it.
 func interruptible() (context.Context, context.CancelFunc) {
-	return signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ask := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) {
+		ask = append(ask, syscall.SIGHUP)
+	}
+	return signal.NotifyContext(context.Background(), ask...)
 }
+
+// outlivePipes has a write to standard output or error fail whose reader is gone,
+// as a tee that got the same Ctrl-C. Else it ends the process on the spot: that is
+// right for who only prints, and not for who holds something. What it says is
+// then said to nobody.
+func outlivePipes() { signal.Ignore(syscall.SIGPIPE) }
 
 // natsFlags says what --nats and --data are to a command that connects to NATS.
 func natsFlags(cmd *cobra.Command) {

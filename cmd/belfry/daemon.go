@@ -29,6 +29,7 @@ func newDaemon(opts *options, loaded config.Loaded) *daemon {
 // run returns when the gateway has stopped: told to, or because it can't become
 // ready with this configuration.
 func (d *daemon) run() error {
+	outlivePipes()
 	signals := make(chan os.Signal, 8) // room for some while a reload is under way
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer signal.Stop(signals)

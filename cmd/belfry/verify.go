@@ -100,6 +100,7 @@ func (c *verifying) run(cmd *cobra.Command) error {
 			return err
 		}
 	}
+	outlivePipes()
 	end, err := c.prepare()
 	if err != nil {
 		return err
