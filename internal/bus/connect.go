@@ -23,6 +23,12 @@ const (
 	// The library's own default takes six minutes.
 	pingEvery = 3 * time.Second
 	pingsOut  = 2
+
+	// writeWithin is how long the server may take to read what is written, at most
+	// one message and 32 KiB. Everybody who sends waits meanwhile, the pings too: the
+	// library's own minute would freeze the event loops for that long. A publication
+	// that takes longer is not acknowledged in tryFor either.
+	writeWithin = 3 * time.Second
 )
 
 // connectInside connects to the embedded server without a socket.
@@ -46,7 +52,8 @@ func (b *Bus) connectTo(urls []string, more nats.Option) error {
 		return err
 	}
 	opts := append(b.options(), credentials...)
-	opts = append(opts, nats.PingInterval(pingEvery), nats.MaxPingsOutstanding(pingsOut), more)
+	opts = append(opts, nats.PingInterval(pingEvery), nats.MaxPingsOutstanding(pingsOut),
+		nats.FlusherTimeout(writeWithin), nats.ReconnectOnFlusherError(), more)
 	return b.connect(strings.Join(urls, ","), opts)
 }
 

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -18,6 +19,7 @@ import (
 	"github.com/nats-io/nkeys"
 
 	"belfry/internal/config"
+	"belfry/internal/verify/line"
 )
 
 func TestExternal(t *testing.T) {
@@ -111,6 +113,47 @@ func TestRestart(t *testing.T) {
 		if !strings.Contains(lines.String(), line) {
 			t.Errorf("not in the log: %s", line)
 		}
+	}
+}
+
+// A NATS that reads nothing more, and is not gone, is away: whoever sends is held
+// up for seconds, and told so from then on.
+func TestAStalledNATSIsAway(t *testing.T) {
+	s := another(t, nil)
+	p, err := line.Listen(s.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Close)
+	b := start(t, outside("nats://"+p.Addr()))
+	ensured(t, b)
+	p.Freeze()
+	var sending sync.WaitGroup
+	began := time.Now()
+	for range 4 {
+		sending.Go(func() {
+			for b.Conn().Publish("notification.1", make([]byte, 512<<10)) == nil {
+			}
+		})
+	}
+	sent := make(chan struct{})
+	go func() {
+		sending.Wait()
+		close(sent)
+	}()
+	eventually(t, "it is away", func() bool { return !connected(b) })
+	if took := time.Since(began); took > patience { // asking waits for the write too
+		t.Errorf("it is away after %v, want %v", took, patience)
+	}
+	select {
+	case <-sent:
+	case <-time.After(patience):
+		t.Error("somebody still waits for a message to be sent")
+	}
+	p.Heal()
+	eventually(t, "it is back", func() bool { return connected(b) })
+	if _, err := b.Publish(within(t), "notification.1", "", nil); err != nil {
+		t.Error(err)
 	}
 }
 
