@@ -4,7 +4,8 @@
 //
 // Goroutines: one for each port's acceptor, one for the HTTP server behind the
 // public one's door, one that makes the gateway ready
-// and then looks after what it needs of NATS; all else belongs to the rooms.
+// and then looks after what it needs of NATS, one that waits for NATS to be lost
+// for good; all else belongs to the rooms.
 package app
 
 import (
@@ -103,13 +104,18 @@ func (a *App) start(ctx context.Context) error {
 
 	inside, cancel := context.WithCancel(context.Background())
 	a.cancel = cancel
-	a.background.Add(1)
-	go func() {
-		defer a.background.Done()
+	a.background.Go(func() {
 		if a.becomeReady(inside, r) && r.durable {
 			newKeeper(a, r).run(inside)
 		}
-	}()
+	})
+	a.background.Go(func() {
+		select {
+		case err := <-r.bus.Lost():
+			a.doom(err)
+		case <-inside.Done():
+		}
+	})
 	return nil
 }
 
@@ -127,9 +133,18 @@ func (a *App) announce(r *rooms) {
 func (a *App) Ready() <-chan struct{} { return a.ready.first }
 
 // Err has at most one error, after Start: why the gateway will never be ready
-// unless somebody changes a setting. It goes on answering /readyz with that
-// reason until it is stopped.
+// unless somebody changes a setting, or never again unless it is started anew. It
+// goes on answering /readyz until it is stopped.
 func (a *App) Err() <-chan error { return a.errs }
+
+// doom says that waiting does not mend what is wrong.
+func (a *App) doom(err error) {
+	a.ready.set(doomed, err.Error())
+	select {
+	case a.errs <- err:
+	default: // there is one already
+	}
+}
 
 // Addresses is where the gateway listens; the zero value before Start.
 func (a *App) Addresses() Addresses {

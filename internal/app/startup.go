@@ -33,8 +33,7 @@ func (a *App) becomeReady(ctx context.Context, r *rooms) bool {
 			return err == nil
 		}
 		if errors.Is(err, bus.ErrMisconfigured) {
-			a.ready.set(doomed, err.Error())
-			a.errs <- err
+			a.doom(err)
 			return false
 		}
 		a.ready.set(starting, err.Error())

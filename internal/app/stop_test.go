@@ -2,6 +2,8 @@ package app_test
 
 import (
 	"context"
+	"errors"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -10,6 +12,8 @@ import (
 
 	"belfry/internal/app"
 	"belfry/internal/app/apptest"
+	"belfry/internal/bus"
+	"belfry/internal/config"
 )
 
 // A NATS that does not take the delivered cursors leaves time for closing the
@@ -52,5 +56,27 @@ func TestStopClosesTheStoreThoughCursorsAreNotTaken(t *testing.T) {
 	}
 	if took := time.Since(began); took > apptest.Patience {
 		t.Errorf("it took %v", took)
+	}
+}
+
+// A connection that NATS ends for good is an end of the gateway, which whoever
+// runs it starts again.
+func TestAConnectionThatIsLostForGoodIsTold(t *testing.T) {
+	n := apptest.StartNATS(t, true)
+	a := apptest.Start(t, func(o *config.Options) { o.NATS.URL = []string{n.URL()} })
+	n.SetMaxPayload(1 << 10)
+	answer, err := http.Post("http://"+a.Addresses().Internal+"/api/publish", "application/json",
+		strings.NewReader(`{"channel":"orders","data":"`+strings.Repeat("x", 100<<10)+`"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer.Body.Close()
+	select {
+	case err := <-a.Err():
+		if !errors.Is(err, bus.ErrClosed) {
+			t.Errorf("it ends because of %v", err)
+		}
+	case <-time.After(apptest.Patience):
+		t.Fatal("nobody is told")
 	}
 }

@@ -4,7 +4,7 @@
 //
 // Start is the gateway's way in, Dial the client commands'. A Bus outlives any
 // loss of its connection: Away says since when NATS is gone, OnReconnect that
-// it is back. Nothing is ever buffered for a NATS that is away, neither a
+// it is back, Lost that it won't be. Nothing is ever buffered for a NATS that is away, neither a
 // request nor a publication: both are told at once, so that a caller's own
 // deadline and id decide what happens next.
 //
@@ -21,6 +21,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -38,6 +39,8 @@ var (
 	// ErrMisconfigured: time does not mend it, somebody has to change a setting.
 	// The error's text names it and the remedy.
 	ErrMisconfigured = errors.New("misconfigured")
+	// ErrClosed: the connection was closed for good, and not by us.
+	ErrClosed = errors.New("NATS has ended the connection for good")
 )
 
 // A Bus is one connection to one NATS, embedded or not. Its methods may be
@@ -56,7 +59,9 @@ type Bus struct {
 	restores restores
 
 	closing sync.Once
+	leaving atomic.Bool   // it is we who close the connection
 	closed  chan struct{} // closed when the connection is closed for good
+	lost    chan error    // why, where it was not us
 }
 
 // Start starts the embedded server, where o names no other, and connects to
@@ -111,7 +116,7 @@ func Dial(ctx context.Context, o config.Options, url string, log *slog.Logger) (
 }
 
 func newBus(o config.Options, log *slog.Logger) *Bus {
-	b := &Bus{o: o, names: NamesOf(o), log: log, closed: make(chan struct{})}
+	b := &Bus{o: o, names: NamesOf(o), log: log, closed: make(chan struct{}), lost: make(chan error, 1)}
 	b.requests.pending = make(map[uint64]*request)
 	b.link.since = time.Now()
 	b.streams.settle = settleFor
@@ -156,8 +161,15 @@ func (b *Bus) Close(ctx context.Context) error {
 	return err
 }
 
+// leave closes a connection of which nothing came.
+func (b *Bus) leave() {
+	b.leaving.Store(true)
+	b.nc.Close()
+}
+
 func (b *Bus) close(ctx context.Context) error {
 	b.requests.close()
+	b.leaving.Store(true)
 	if b.nc.Drain() == nil {
 		select {
 		case <-b.closed:

@@ -64,11 +64,11 @@ func (b *Bus) connect(urls string, opts []nats.Option) error {
 	}
 	b.nc = nc
 	if b.js, err = b.jetStream(nc); err != nil {
-		nc.Close()
+		b.leave()
 		return fmt.Errorf("%w: nats.domain: %w", ErrMisconfigured, err)
 	}
 	if err := b.listen(); err != nil {
-		nc.Close()
+		b.leave()
 		return fmt.Errorf("subscribe to the replies: %w", err)
 	}
 	return nil
@@ -100,7 +100,7 @@ func (b *Bus) options() []nats.Option {
 		nats.DisconnectErrHandler(b.onDisconnect),
 		nats.ReconnectErrHandler(b.onFailedConnect),
 		nats.ErrorHandler(b.onError),
-		nats.ClosedHandler(func(*nats.Conn) { close(b.closed) }),
+		nats.ClosedHandler(b.onClosed),
 	}
 	if b.o.NATS.InboxPrefix != "" {
 		opts = append(opts, nats.CustomInboxPrefix(b.o.NATS.InboxPrefix))

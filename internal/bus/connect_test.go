@@ -157,6 +157,44 @@ func TestAStalledNATSIsAway(t *testing.T) {
 	}
 }
 
+// What the server sends as an error that the library does not know ends the
+// connection: somebody has to be told.
+func TestAConnectionThatIsLostForGood(t *testing.T) {
+	options := &server.Options{}
+	s := another(t, func(o *server.Options) { options = o })
+	log, lines := logger(t)
+	b := startWith(t, outside(s.ClientURL()), log)
+	eventually(t, "it connects", func() bool { return connected(b) })
+	lower := options.Clone()
+	lower.MaxPayload = 1 << 10
+	if err := s.ReloadOptions(lower); err != nil {
+		t.Fatal(err)
+	}
+	_ = b.Conn().Publish("large", make([]byte, 100<<10))
+	select {
+	case err := <-b.Lost():
+		says(t, err, "for good", "Maximum Payload")
+		if !errors.Is(err, ErrClosed) {
+			t.Errorf("got %v", err)
+		}
+	case <-time.After(patience):
+		t.Fatal("nobody is told")
+	}
+	if _, away := b.Away(); !away {
+		t.Error("it does not count as away")
+	}
+	if !contains(lines, "for good") {
+		t.Error("not in the log")
+	}
+	shut(t, b)
+
+	b = startWith(t, outside(s.ClientURL()), log)
+	shut(t, b)
+	if len(b.Lost()) > 0 {
+		t.Error("a Close is told as a loss")
+	}
+}
+
 // The library gives up after two refusals, unless told not to.
 func TestRefusedCredentialsAreTriedOn(t *testing.T) {
 	s := another(t, func(o *server.Options) { o.Username, o.Password = "belfry", "right" })

@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -31,21 +32,34 @@ func (b *Bus) OnReconnect(f func()) {
 	b.link.back = append(b.link.back, f)
 }
 
+// Lost has one error where the connection is lost for good, without a Close:
+// nothing brings this Bus back. It wraps ErrClosed.
+func (b *Bus) Lost() <-chan error { return b.lost }
+
 // Away says since when there has been no connection to NATS, or, where that is
 // a node of a cluster in this process, since when its cluster has no leader.
 func (b *Bus) Away() (since time.Time, away bool) {
-	if b.nc.IsConnected() {
-		if b.server != nil {
-			return b.server.leaderless()
-		}
+	since, away = b.link.gone(b.nc.IsConnected)
+	if !away && b.server != nil {
+		return b.server.leaderless()
+	}
+	return since, away
+}
+
+// gone is since when the link is down, given whether it is connected now.
+func (l *link) gone(connected func() bool) (since time.Time, gone bool) {
+	if connected() {
 		return time.Time{}, false
 	}
-	b.link.mu.Lock()
-	defer b.link.mu.Unlock()
-	if b.link.since.IsZero() { // the callback is still to come
-		b.link.since = time.Now()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.since.IsZero() {
+		if connected() { // and was told so meanwhile: since would stay until it is next
+			return time.Time{}, false
+		}
+		l.since = time.Now() // the callback is still to come
 	}
-	return b.link.since, true
+	return l.since, true
 }
 
 // why is the last reason that NATS was away, nil if none was given.
@@ -109,6 +123,20 @@ func (b *Bus) onDisconnect(nc *nats.Conn, err error) {
 	b.log.Warn("NATS is away, trying to reconnect", "nats", b.url, "err", err)
 	// A reply to what was asked before would find nobody: their inbox is gone.
 	b.requests.failAll(ErrAway)
+}
+
+// onClosed is called when the library gave the connection up: we have left, or
+// the server complained of what the library does not know how to go on after,
+// as "maximum payload violation".
+func (b *Bus) onClosed(nc *nats.Conn) {
+	defer close(b.closed)
+	if b.leaving.Load() {
+		return
+	}
+	b.link.down(nc.LastError())
+	b.log.Error("NATS is away for good", "nats", b.url, "err", nc.LastError())
+	b.requests.failAll(ErrAway)
+	b.lost <- fmt.Errorf("%w: %w: start again; where it recurs, the log of NATS says more", ErrClosed, nc.LastError())
 }
 
 func (b *Bus) onFailedConnect(_ *nats.Conn, err error) {

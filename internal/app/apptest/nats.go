@@ -85,5 +85,15 @@ func (n *NATS) Start() {
 	n.server, n.options.Port = s, o.Port
 }
 
+// SetMaxPayload changes what a running server takes as one message, in bytes, of
+// which it does not tell who is connected.
+func (n *NATS) SetMaxPayload(most int32) {
+	n.t.Helper()
+	n.options.MaxPayload = most
+	if err := n.server.ReloadOptions(n.options.Clone()); err != nil {
+		n.t.Fatalf("changing max_payload: %v", err)
+	}
+}
+
 // Dir is where its store is. It may be changed while the server is stopped.
 func (n *NATS) Dir() string { return n.options.StoreDir }
