@@ -43,7 +43,7 @@ func (d *daemon) run() error {
 	if err != nil {
 		return err
 	}
-	if err := d.start(a, signals); err != nil {
+	if going, err := d.start(a, signals); !going {
 		return err
 	}
 	ready := a.Ready()
@@ -55,7 +55,10 @@ func (d *daemon) run() error {
 				d.ready(a.Addresses())
 			}
 		case err := <-a.Err():
-			return errors.Join(err, a.Stop())
+			if stop := d.await(a.Stop, signals, false); !errors.Is(stop, errQuiet) {
+				err = errors.Join(err, stop)
+			}
+			return err
 		case s := <-signals:
 			if s != syscall.SIGHUP {
 				return d.stop(a, s, signals)
@@ -66,58 +69,81 @@ func (d *daemon) run() error {
 }
 
 // start heeds signals too: the store of an embedded NATS can take a while to
-// recover. The first one has Start give up where it can, the second ends it.
-func (d *daemon) start(a *app.App, signals <-chan os.Signal) error {
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
+// recover. The first one has Start give up where it can, which is no failure, and
+// the second ends it. The gateway is not going where start has no error either.
+func (d *daemon) start(a *app.App, signals <-chan os.Signal) (going bool, err error) {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	defer cancel(nil)
 	started := make(chan error, 1)
 	go func() { started <- a.Start(ctx) }()
 	for {
 		select {
 		case err := <-started:
-			if ctx.Err() != nil {
-				return errors.Join(a.Stop(), errQuiet)
+			if ctx.Err() == nil {
+				return err == nil, err
 			}
-			return err
+			if err == nil || errors.Is(err, errTold) {
+				err = d.await(a.Stop, signals, true) // where Start has called it, its error
+			}
+			return false, err
 		case s := <-signals:
 			if s == syscall.SIGHUP {
 				d.log.Warn("not reloading while starting; send the signal again later", "signal", s.String())
 				continue
 			}
 			if ctx.Err() != nil {
-				return errQuiet
+				return false, d.leave(s)
 			}
 			d.log.Info("stopping before having started", "signal", s.String())
-			cancel()
+			cancel(errTold)
 		}
 	}
 }
+
+// errTold has Start give up.
+var errTold = errors.New("told to stop")
 
 // stop drains after SIGTERM and not after SIGINT: who pressed Ctrl-C waits at
 // the terminal.
 func (d *daemon) stop(a *app.App, s os.Signal, signals <-chan os.Signal) error {
 	d.log.Info("stopping", "signal", s.String())
-	stopped := make(chan error, 1)
-	go func() {
+	return d.await(func() error {
 		if s == syscall.SIGTERM {
 			a.Drain(context.Background())
 		}
-		stopped <- a.Stop()
-	}()
+		return a.Stop()
+	}, signals, true)
+}
+
+// await waits for the gateway's end. Who asks for it a second time does not want
+// to wait; told says that somebody has asked.
+func (d *daemon) await(end func() error, signals <-chan os.Signal, told bool) error {
+	ended := make(chan error, 1)
+	go func() { ended <- end() }()
 	for {
 		select {
-		case err := <-stopped:
+		case err := <-ended:
 			if err == nil {
 				d.log.Info("stopped")
 			}
 			return err
 		case s := <-signals:
-			if s != syscall.SIGHUP {
-				d.log.Warn("ending without waiting for what is under way", "signal", s.String())
-				return errQuiet
+			switch {
+			case s == syscall.SIGHUP:
+			case told:
+				return d.leave(s)
+			default:
+				told = true
+				d.log.Info("stopping already", "signal", s.String())
 			}
 		}
 	}
+}
+
+// leave is for a second signal.
+func (d *daemon) leave(s os.Signal) error {
+	d.log.Warn("ending without waiting for what is under way", "signal", s.String())
+	return errQuiet
 }
 
 // reload takes over what it can; a configuration with mistakes changes nothing.
