@@ -111,15 +111,17 @@ func (c *copying) add(ctx context.Context, stream string) error {
 		return err
 	}
 	if !bucket {
-		if now, err := journal.Epoch(ctx, c.b, stream); err != nil || now != epoch {
-			return fmt.Errorf("stream %s was made anew or restored while it was copied (%w): do it again", stream, errors.Join(err, errMoved))
+		now, err := journal.Epoch(ctx, c.b, stream)
+		if err != nil {
+			return fmt.Errorf("look up stream %s behind its copy, which is only good if it is still the same: %w", stream, err)
+		}
+		if now != epoch {
+			return fmt.Errorf("stream %s was made anew or restored while it was copied: its epoch is another: do it again", stream)
 		}
 	}
 	c.say(BackedUp{e.Stream, e.Messages, e.Last, e.Size})
 	return nil
 }
-
-var errMoved = errors.New("its epoch is another")
 
 // A Restored stream is what Restore has made of a copy.
 type Restored struct {
@@ -214,22 +216,37 @@ func (r *restoring) run(ctx context.Context) error {
 			return fmt.Errorf("%w\nThe restore is not finished: %d of %d streams are there again. When the cause is mended, run it again with --replace, before a gateway is started", err, i, len(r.f.Streams))
 		}
 	}
-	for _, e := range r.f.Streams {
-		done := Restored{Stream: e.Stream, Messages: e.Messages, Last: e.Last, Epoch: r.epochs[e.Stream]}
-		if e.Epoch == "" {
-			adopted, err := r.cursors(ctx)
-			if err != nil {
-				return err
-			}
-			done.Kept, done.Dropped = adopted.Kept, adopted.Dropped
-		}
-		err := r.b.ChangeMetadata(ctx, e.Stream, func(meta map[string]string) { delete(meta, bus.RestoringKey) })
+	return r.finish(ctx)
+}
+
+// finish takes the marks away, when all streams are there.
+func (r *restoring) finish(ctx context.Context) error {
+	for i, e := range r.f.Streams {
+		done, err := r.release(ctx, e)
 		if err != nil {
-			return fmt.Errorf("stream %s is restored, and still marked as being so (metadata %s), with which no gateway starts: run it again with --replace: %w", e.Stream, bus.RestoringKey, err)
+			return fmt.Errorf("%w\nThe restore is not finished: all streams are there again, and %d of %d are still marked as unfinished (metadata %s), with which no gateway starts. When the cause is mended, run it again with --replace",
+				err, len(r.f.Streams)-i, len(r.f.Streams), bus.RestoringKey)
 		}
 		r.say(done)
 	}
 	return nil
+}
+
+// release takes the mark from a stream.
+func (r *restoring) release(ctx context.Context, e backup.Entry) (Restored, error) {
+	done := Restored{Stream: e.Stream, Messages: e.Messages, Last: e.Last, Epoch: r.epochs[e.Stream]}
+	if e.Epoch == "" {
+		adopted, err := r.cursors(ctx)
+		if err != nil {
+			return done, err
+		}
+		done.Kept, done.Dropped = adopted.Kept, adopted.Dropped
+	}
+	err := r.b.ChangeMetadata(ctx, e.Stream, func(meta map[string]string) { delete(meta, bus.RestoringKey) })
+	if err != nil {
+		return done, fmt.Errorf("change the metadata of stream %s: %w", e.Stream, err)
+	}
+	return done, nil
 }
 
 // stream puts one copy in its place. It is marked as unfinished until all are.
