@@ -98,6 +98,9 @@ func (k *keeper) ask(ctx context.Context) (found harm, ok bool) {
 	case err != nil && !failed, failed && !doubted:
 		return harm{}, false
 	case failed:
+		if denied := k.r.bus.Denied("$KV." + k.r.bus.Names().Cursors() + "."); denied != nil {
+			return harm{ops.NotStoring, fmt.Sprintf("delivered cursors are not stored: %v", denied)}, true
+		}
 		return harm{ops.NotStoring, notStoring(err, "look into the log of nats-server; where its disk was full, free space and restart it: it refuses to write until then")}, true
 	}
 	return harm{}, true

@@ -7,6 +7,8 @@ import (
 	"maps"
 	"math/rand/v2"
 	"net/http"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -61,7 +63,7 @@ func (b *Bus) PublishHeader(ctx context.Context, subject, id string, data []byte
 		select {
 		case <-time.After(gap/2 + rand.N(gap/2)):
 		case <-ctx.Done():
-			return Ack{ID: id}, fmt.Errorf("publish to %s: not acknowledged: %w: %w", subject, context.Cause(ctx), b.publishError(err))
+			return Ack{ID: id}, fmt.Errorf("publish to %s: not acknowledged: %w: %w", subject, context.Cause(ctx), b.publishError(subject, err))
 		}
 	}
 }
@@ -95,17 +97,35 @@ func passing(api *jetstream.APIError) bool {
 }
 
 // publishError puts the library's words for the usual cases into ours.
-func (b *Bus) publishError(err error) error {
+func (b *Bus) publishError(subject string, err error) error {
 	switch {
 	case errors.Is(err, jetstream.ErrNoStreamResponse):
 		return fmt.Errorf("%w: no stream captures the subject (durable: false?), or its leader is away", ErrUnavailable)
 	case errors.Is(err, nats.ErrReconnectBufExceeded), !b.nc.IsConnected():
 		return fmt.Errorf("%w: NATS at %s is away", ErrUnavailable, b.url)
 	case errors.Is(err, context.DeadlineExceeded):
+		if err := b.Denied(strconv.Quote(subject)); err != nil {
+			return err
+		}
 		if err := b.StoreError(); err != nil {
 			return err
 		}
 		return fmt.Errorf("%w: NATS is there and does not acknowledge: its store can't be written (a full disk? its log says so), or the stream's leader is away", ErrTimeout)
 	}
 	return err
+}
+
+// Denied is the server's refusal where what it refused last was to publish on a
+// subject with this in it. What is refused is not answered either: to who asked it
+// looks like a server that stores nothing.
+func (b *Bus) Denied(part string) error {
+	err := b.nc.LastError()
+	if !errors.Is(err, nats.ErrPermissionViolation) {
+		return nil
+	}
+	_, subject, ok := strings.Cut(err.Error(), "Publish to ")
+	if !ok || !strings.Contains(subject, part) {
+		return nil
+	}
+	return fmt.Errorf("%w: this NATS user lacks the right to publish to %s: belfry check --permissions prints what it needs", ErrMisconfigured, subject)
 }

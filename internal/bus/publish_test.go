@@ -12,6 +12,8 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"belfry/internal/config"
 )
 
 func stored(t *testing.T, b *Bus, stream string) uint64 {
@@ -148,6 +150,25 @@ func TestPublishOutlivesARefusalThatPasses(t *testing.T) {
 		if id := <-ids; id != "slow:a" {
 			t.Errorf("tried with the id %s", id)
 		}
+	}
+}
+
+// What the server does not permit is not answered, as by one with a full disk.
+func TestPublishWithoutTheRight(t *testing.T) {
+	o := config.Default()
+	n := guarded(t, o, "", map[string]string{"reader": `{publish: {deny: "notification.>"}}`})
+	b := dialAs(t, o, n, "reader")
+	ctx, cancel := shortly()
+	defer cancel()
+	_, err := b.Publish(ctx, "notification.1", "", nil)
+	says(t, err, "lacks the right", `"notification.1"`, "--permissions")
+	if !errors.Is(err, ErrMisconfigured) || strings.Contains(err.Error(), "disk") {
+		t.Error(err)
+	}
+	other, cancel := shortly()
+	defer cancel()
+	if _, err := b.Publish(other, "notification.12", "", nil); err == nil || strings.Contains(err.Error(), `"notification.1"`) {
+		t.Errorf("another subject: %v", err)
 	}
 }
 
