@@ -187,8 +187,8 @@ func benchWorkerCommand() *cobra.Command {
 		Hidden: true,
 		Args:   exactly(),
 		RunE: func(*cobra.Command, []string) error {
-			// Ctrl-C goes to all processes of the terminal: the coordinator still
-			// has questions, and ends this one.
+			// Ctrl-C goes to all processes of the terminal, and so does its end: the
+			// coordinator still has questions, and ends this one.
 			signal.Ignore(os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 			// The work is one goroutine's. With more threads the runtime wakes one up
 			// for each thing that comes in, to look for more: that was a quarter of what
