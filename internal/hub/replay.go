@@ -88,13 +88,15 @@ func (k *catchup) tellResets() {
 		s.resets.count(r.Why)
 	}
 	s.mu.Unlock()
+	told := map[position.Stream]bool{} // of two in one turn both are in at
 	for _, r := range resets {
 		s.mu.Lock()
 		own := k.conn.readsOwn(r.Stream)
 		s.mu.Unlock()
-		if own {
+		if own && !told[r.Stream] {
 			k.conn.w.Reset(at.Get(r.Stream))
 		}
+		told[r.Stream] = true
 		if frame := k.conn.encoding.reset; frame != nil {
 			k.conn.w.Deliver(frame(at, r.Why), 0)
 		}
@@ -213,6 +215,9 @@ func (k *catchup) write(stream position.Stream, epoch string, batch []Publicatio
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if at := k.at.Get(stream); at.Epoch == epoch {
+		// No further than what has been offered: an empty page may be of a memory that
+		// is of another epoch still.
+		next = min(next, s.marks.Get(stream).Seq)
 		k.at = k.at.With(stream, position.Mark{Epoch: epoch, Seq: max(at.Seq, next)})
 	}
 	return bytes != nil

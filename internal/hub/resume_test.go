@@ -235,6 +235,27 @@ func TestTwoResetsWhileResolving(t *testing.T) {
 	})
 }
 
+// Of two resets between two turns the cursor hears once: the second would be taken
+// for word of the client's own that it has all up to there.
+func TestTwoResetsBetweenTurns(t *testing.T) {
+	bubble(t, func(t *testing.T, h *hub.Hub, m *model) {
+		e := encoding(h, position.Notifications)
+		m.publish("#1", count(1, 9)...)
+		slow := resume(h, e, "", true, "#1")
+		synctest.Wait()
+		m.mu.Lock()
+		m.all[0] = nil
+		m.mu.Unlock()
+		h.Reset(position.Notifications, position.Mark{Epoch: "new", Seq: 8}, hub.ResetEpoch)
+		h.Reset(position.Notifications, position.Mark{Epoch: "newer", Seq: 7}, hub.ResetEpoch)
+		slow.drain()
+		synctest.Wait()
+		if fmt.Sprint(slow.epochs, slow.resets) != "[{newer 3}] [n-newer-3 n-newer-3]" {
+			t.Errorf("the cursor was told %v, the client %v", slow.epochs, slow.resets)
+		}
+	})
+}
+
 // A reset between a start's resolution and its first turn comes to the cursor
 // too, and not to the position only.
 func TestResetBehindTheResolution(t *testing.T) {

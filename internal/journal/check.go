@@ -206,7 +206,7 @@ func (s *sequencer) startOver(v verdict) {
 	s.held, s.doubt, s.verified, s.again = nil, time.Time{}, false, false
 	s.seams, s.asked = nil, 0
 	m := position.Mark{Epoch: v.now.epoch, Seq: v.shared}
-	if s.follows != nil {
+	if s.follows != nil && m.Epoch != s.view.epoch { // it could not be rotated
 		s.follows(s.view.epoch, m)
 	}
 	s.hub.Reset(s.id, m, hub.ResetEpoch)

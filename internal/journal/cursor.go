@@ -105,8 +105,14 @@ func (c *cursor) end(broke bool) {
 	if ok && upTo.Epoch == k.epochs.name(c.epoch) {
 		c.confirm(upTo.Seq)
 	}
-	if c.tickets && c.started && c.epoch == e.epoch {
-		k.leaveTicket(e, c.own, broke || c.sent.Load() > c.own || c.own < e.confirmed)
+	own, sent, in := c.own, c.sent.Load(), c.epoch == e.epoch
+	if !in { // the reset was still to come
+		var shared uint64
+		shared, in = k.epochs.shared(k.epochs.name(c.epoch), k.epochs.name(e.epoch))
+		own, sent = min(own, shared), min(sent, shared)
+	}
+	if c.tickets && c.started && in {
+		k.leaveTicket(e, own, broke || sent > own || own < e.confirmed)
 	}
 	k.leave(e)
 	if e.dirty {
@@ -147,7 +153,7 @@ func (k *Cursors) leaveTicket(e *cursorEntry, seq uint64, sure bool) {
 		k.stats.TicketsDropped++
 		return
 	}
-	w.leaves = append(w.leaves, cursorLeave{newTicket(seq, k.date()), sure})
+	w.leaves = append(w.leaves, cursorLeave{ticket: newTicket(seq, k.date()), sure: sure})
 	if sure {
 		k.soil(e)
 	}

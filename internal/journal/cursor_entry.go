@@ -35,7 +35,6 @@ type cursorWork struct {
 	leaves  []cursorLeave // that are not
 	plan    *cursorPlan   // what is being written, or was with an unknown outcome
 	other   *record       // what is stored, where it is of another epoch
-	carried uint64        // its revision, when its tickets were taken over
 
 	since  int64 // since when something has been unwritten, by Cursors.clock
 	begun  int64 // when this began
@@ -56,7 +55,8 @@ type cursorOpen struct {
 // another gateway's connection turns out to have received more.
 type cursorLeave struct {
 	ticket
-	sure bool
+	sure    bool
+	carried bool // from a record of an epoch before, as another gateway may do too
 }
 
 func (e *cursorEntry) working() *cursorWork {
@@ -134,16 +134,38 @@ func (k *Cursors) lose(e *cursorEntry) {
 	}
 }
 
-// adopt moves an entry to the stream's present epoch. What was confirmed in
-// another says nothing of this one.
+// adopt moves an entry to the stream's present epoch, and not back to one before.
+// What was confirmed in another, and what tickets stand for, is the same in this one
+// as far as both have the same history; where that is not known it is nothing.
 func (k *Cursors) adopt(e *cursorEntry, epoch uint32) {
 	if e.epoch == epoch {
 		return
 	}
-	e.epoch, e.confirmed, e.known = epoch, 0, false
-	e.read = false // its tickets are of the other
-	if e.work != nil {
-		e.work.tickets, e.work.leaves, e.work.plan = nil, nil, nil
+	now, then := k.epochs.name(epoch), k.epochs.name(e.epoch)
+	if _, back := k.epochs.shared(now, then); back {
+		return
+	}
+	shared, known := k.epochs.shared(then, now)
+	e.epoch, e.read = epoch, false
+	if w := e.work; w != nil {
+		leaves := w.leaves
+		if w.plan != nil {
+			for _, t := range w.plan.taken { // by a write that says nothing of this epoch
+				leaves = append(leaves, cursorLeave{ticket: t})
+			}
+		}
+		w.tickets, w.leaves, w.plan = nil, nil, nil
+		for _, l := range leaves {
+			if known && e.known {
+				w.leaves = append(w.leaves, cursorLeave{ticket: l.clamped(shared), sure: true})
+			}
+		}
+	}
+	if e.known = e.known && known; e.known {
+		e.confirmed = min(e.confirmed, shared)
+		k.soil(e)
+	} else {
+		e.confirmed = 0
 	}
 }
 

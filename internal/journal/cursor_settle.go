@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"belfry/internal/bus"
@@ -105,7 +106,7 @@ func (k *Cursors) gotRead(e *cursorEntry, s storedCursor) {
 		case p.unsure: // it was stored, maybe, and overwritten since
 			for _, t := range p.taken {
 				if !slices.Contains(s.tickets, t) {
-					w.leaves = append(w.leaves, cursorLeave{t, true})
+					w.leaves = append(w.leaves, cursorLeave{ticket: t, sure: true})
 				}
 			}
 		}
@@ -113,10 +114,24 @@ func (k *Cursors) gotRead(e *cursorEntry, s storedCursor) {
 	}
 	k.merge(e, s)
 	if w.other != nil && e.known && !w.sure && k.present != nil {
-		k.later(func() { k.present(func(epoch string, err error) { k.gotPresent(e, s, epoch, err) }) })
+		k.later(func() { k.askPresent(e, s) })
 		return
 	}
 	k.proceed(e)
+}
+
+// errPresent says that it could not be told which epoch the stream has.
+var errPresent = errors.New("the stream's epoch could not be looked up in time")
+
+// askPresent asks whether another epoch's record may be overwritten.
+func (k *Cursors) askPresent(e *cursorEntry, s storedCursor) {
+	var once sync.Once
+	got := func(epoch string, err error) { once.Do(func() { k.gotPresent(e, s, epoch, err) }) }
+	late := time.AfterFunc(cursorPatience, func() { got("", errPresent) })
+	k.present(func(epoch string, err error) {
+		late.Stop()
+		got(epoch, err)
+	})
 }
 
 // gotPresent goes on where a record of another epoch is to be overwritten.
@@ -150,6 +165,7 @@ func (k *Cursors) merge(e *cursorEntry, s storedCursor) {
 		return
 	}
 	w.tickets = s.tickets
+	w.settleCarried()
 	if !e.known || s.seq > e.confirmed {
 		e.known, e.confirmed = true, s.seq
 	}
@@ -164,13 +180,39 @@ func (k *Cursors) merge(e *cursorEntry, s storedCursor) {
 // is of an epoch before the present one: who left them has what both have.
 func (k *Cursors) carry(e *cursorEntry, s storedCursor) {
 	shared, known := k.epochs.shared(s.epoch, k.epochs.name(e.epoch))
-	if !known || e.work.carried == s.rev {
+	if !known {
 		return
 	}
-	e.work.carried = s.rev
+	have := e.work.leaving()
 	for _, t := range s.tickets {
-		e.work.leaves = append(e.work.leaves, cursorLeave{ticket{min(t.Seq, shared), t.Until}, true})
+		if t = t.clamped(shared); have[t] > 0 {
+			have[t]--
+		} else {
+			e.work.leaves = append(e.work.leaves, cursorLeave{t, true, true})
+		}
 	}
+}
+
+// leaving counts the tickets that are to be left.
+func (w *cursorWork) leaving() map[ticket]int {
+	n := map[ticket]int{}
+	for _, l := range w.leaves {
+		n[l.ticket]++
+	}
+	return n
+}
+
+// settleCarried drops those that another gateway has carried too, and written.
+func (w *cursorWork) settleCarried() {
+	stored := slices.Clone(w.tickets)
+	w.leaves = slices.DeleteFunc(w.leaves, func(l cursorLeave) bool {
+		i := slices.Index(stored, l.ticket)
+		if !l.carried || i < 0 {
+			return false
+		}
+		stored = slices.Delete(stored, i, i+1)
+		return true
+	})
 }
 
 // leavable counts the tickets to be left, as far as is known: those that were
@@ -299,7 +341,7 @@ func (k *Cursors) stored(e *cursorEntry, p *cursorPlan) {
 		return
 	}
 	for _, t := range p.taken { // nobody has got them
-		w.leaves = append(w.leaves, cursorLeave{t, true})
+		w.leaves = append(w.leaves, cursorLeave{ticket: t, sure: true})
 		k.soil(e)
 	}
 }

@@ -105,7 +105,7 @@ func (f *fetcher) batch(ctx context.Context, stream string, r getRequest) (msgs 
 				return []message{first}, true, nil
 			}
 			if errors.Is(err, errGone) { // since the replica answered
-				continue
+				return nil, false, nil
 			}
 		}
 		if err != nil {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"belfry/internal/bus"
 	"belfry/internal/position"
@@ -146,12 +147,16 @@ func (q *search) pass(from uint64, then func(count uint64, err error)) {
 	msg := &nats.Msg{Subject: q.s.api + "STREAM.MSG.GET." + q.s.name, Data: getRequest{Seq: from, Next: q.subject}.bytes()}
 	q.s.bus.Request(msg, askNewest, func(m *nats.Msg, err error) {
 		var found struct {
+			Error   *jetstream.APIError `json:"error"`
 			Message struct {
 				Seq uint64 `json:"seq"`
 			} `json:"message"`
 		}
 		if err == nil {
 			err = json.Unmarshal(m.Data, &found)
+		}
+		if err == nil && found.Error != nil && found.Error.ErrorCode != codeNoMessage {
+			err = found.Error
 		}
 		switch seq := found.Message.Seq; {
 		case err != nil:

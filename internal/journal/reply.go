@@ -35,9 +35,14 @@ func last(h nats.Header, key string) string {
 // It does not go by the status: a publisher can write a header of that name.
 func isStored(m *nats.Msg) bool { return len(m.Header[headerSequence]) > 0 }
 
-// headerSlack is how far a header's size may be from what it was read as, for
-// those who write no space behind the colon. The server's own lines are longer.
-const headerSlack = 32
+// headerSlack is how far a header's size may be from what it was read as, as most
+// write a space behind the colon, and headerLines how many lines it may have, of
+// which each may be ended by a byte less. The server's own lines, which may not be
+// hidden, have more bytes than both together.
+const (
+	headerSlack = 40
+	headerLines = 40
+)
 
 // readable tells whether the client library has read the whole of a reply's header.
 // NATS stores whatever a publisher writes: a line without a colon leaves no header
@@ -49,8 +54,9 @@ func readable(m *nats.Msg) bool {
 	if size == 0 {
 		return true
 	}
-	read := len("NATS/1.0\r\n\r\n")
+	read, lines := len("NATS/1.0\r\n\r\n"), 0
 	for key, values := range m.Header {
+		lines += len(values)
 		for _, v := range values {
 			read += len(key) + len(":") + len(v) + len("\r\n")
 		}
@@ -60,7 +66,7 @@ func readable(m *nats.Msg) bool {
 		inline += len(" ") - len(headerDescription+":\r\n")
 	}
 	fits := func(read int) bool { return read <= size && size <= read+headerSlack }
-	return m.Header != nil && (fits(read) || m.Header.Get(headerStatus) != "" && fits(inline))
+	return m.Header != nil && lines <= headerLines && (fits(read) || m.Header.Get(headerStatus) != "" && fits(inline))
 }
 
 // readBatch turns the replies to a batch into messages, as far as they are

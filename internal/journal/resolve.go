@@ -199,12 +199,12 @@ func (r *resolution) fromCursor(s *sequencer) {
 		r.judge(s, position.Mark{Epoch: epoch, Seq: seq}, func(m position.Mark, why hub.ResetReason) {
 			switch from := r.from.Get(s.id); {
 			case why == "" && m.Epoch != from.Epoch: // another gateway has seen it before this one: asked anew, it knows
-				if r.start.Cursor != nil {
-					r.start.Cursor.Close()
-					r.start.Cursor = nil
-				}
+				r.start.Cursor = nil
 				r.from = r.from.With(s.id, m)
 				r.fromCursor(s)
+				if r.q.Confirms {
+					c.Close() // behind it, so that there always is one
+				}
 			case why == "":
 				r.start.At = r.start.At.With(s.id, m)
 				r.list = r.list[1:]

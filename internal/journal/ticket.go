@@ -27,6 +27,9 @@ func newTicket(seq uint64, now time.Time) ticket {
 	return ticket{seq, now.Add(ticketLife).Unix()}
 }
 
+// clamped is the ticket in an epoch that has no more of this one than up to shared.
+func (t ticket) clamped(shared uint64) ticket { return ticket{min(t.Seq, shared), t.Until} }
+
 // ticketsAlive returns those that can still be taken, the oldest first.
 func ticketsAlive(all []ticket, now time.Time) []ticket {
 	var alive []ticket

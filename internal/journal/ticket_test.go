@@ -185,24 +185,41 @@ func TestTicketsAreTakenOnce(t *testing.T) {
 // lacks: of the new history everything but what both have.
 func TestTicketsAcrossAChangeOfEpoch(t *testing.T) {
 	for shared, want := range map[uint64]uint64{1000: 90, 60: 60, 0: 0} {
-		t.Run(fmt.Sprint(shared), func(t *testing.T) {
-			g := cursorsOn(t, cursorBus(t))
-			stays, goes := g.begun("42", 100), g.open("42", "", true).c
-			goes.Reset(position.Mark{Epoch: "e1", Seq: 90})
-			goes.Break()
-			g.write()
-			g.expect("42", g.plain("e1", 100, 90))
-
-			m := position.Mark{Epoch: "e2", Seq: shared}
-			g.follows("e1", m)
-			stays.Reset(m)
-			stays.Confirm(shared + 7)
-			g.pass(cursorEvery)
-			g.write()
-			if a := <-g.openSoon("42", "", "e2", true); a.err != nil || a.epoch != "e2" || a.seq != want {
-				t.Errorf("started at %+v, want %d", a, want)
-			}
-		})
+		for _, when := range []string{"stored", "unstored", "broken behind it"} {
+			t.Run(fmt.Sprint(when, ", ", shared), func(t *testing.T) {
+				b := cursorBus(t)
+				g, other := cursorsOn(t, b), cursorsOn(t, b)
+				stays, goes := g.begun("42", 100), g.open("42", "", true).c
+				goes.Reset(position.Mark{Epoch: "e1", Seq: 90})
+				m := position.Mark{Epoch: "e2", Seq: shared}
+				g.follows("e1", m)
+				other.follows("e1", m)
+				switch when {
+				case "stored":
+					goes.Break()
+					g.write()
+					g.expect("42", g.plain("e1", 100, 90))
+					stays.Reset(m)
+				case "unstored":
+					goes.Break()
+					stays.Reset(m)
+				default:
+					stays.Reset(m)
+					goes.Break()
+				}
+				stays.Confirm(shared + 7)
+				stored := g.plain("e2", shared+7, want)
+				g.pass(cursorEvery)
+				g.write()
+				g.expect("42", stored)
+				if a := <-other.openSoon("42", "", "e2", true); a.err != nil || a.epoch != "e2" || a.seq != want {
+					t.Errorf("started at %+v, want %d", a, want)
+				}
+				if a := <-g.openSoon("42", "", "e2", true); a.err != nil || a.seq != shared+7 {
+					t.Errorf("the next one started at %+v, want %d", a, shared+7)
+				}
+			})
+		}
 	}
 }
 
