@@ -56,9 +56,17 @@ func (s *blocking) read(c *Conn) {
 
 func (s *blocking) blocks() bool { return true }
 
-func (s *blocking) write(_ *Conn, b []byte) (int, error) {
-	n, err := s.nc.Write(b)
-	s.written.Add(uint64(n))
+// piece is how much is written at once: a TLS record. What has been taken counts
+// piece by piece, or a large message on a slow line would look like none.
+const piece = 16 << 10
+
+func (s *blocking) write(_ *Conn, b []byte) (n int, err error) {
+	for n < len(b) && err == nil {
+		var took int
+		took, err = s.nc.Write(b[n:min(n+piece, len(b))])
+		n += took
+		s.written.Add(uint64(took))
+	}
 	return n, err
 }
 

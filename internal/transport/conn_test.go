@@ -1,6 +1,7 @@
 package transport_test
 
 import (
+	"bufio"
 	"bytes"
 	"io"
 	"net/http"
@@ -181,6 +182,47 @@ func TestLargeMessages(t *testing.T) {
 	})
 }
 
+// TestSlowLine: a large message takes many times the pong timeout, and the ping
+// waits behind it; a client that takes it bit by bit is there.
+func TestSlowLine(t *testing.T) {
+	bothWays(t, func(t *testing.T, o transport.Options) {
+		o.Tick, o.PingInterval, o.PongTimeout, o.CloseTimeout = 5*time.Millisecond, 20*time.Millisecond, 200*time.Millisecond, 50*time.Millisecond
+		b := start(t, o)
+		c := b.dial()
+		body := strings.Repeat("0123456789abcdef", 1<<20) // 16 MiB, more than the system takes in
+		b.session(0).conn.Write(transport.AppendFrame(nil, transport.OpBinary, []byte(body)))
+		c.r = bufio.NewReaderSize(&slowly{c.nc, time.Now(), 16 << 20}, 64<<10)
+		for {
+			first, p, err := c.read()
+			if err != nil {
+				t.Fatalf("reading a frame: %v", err)
+			}
+			if first == 0x89 { // before the message was written
+				c.send(frame(0x8A, nil))
+				continue
+			}
+			if first != 0x82 || string(p) != body {
+				t.Fatalf("got frame %#x, %d bytes", first, len(p))
+			}
+			break
+		}
+	})
+}
+
+// slowly reads no more than so many bytes a second.
+type slowly struct {
+	io.Reader
+	next time.Time
+	rate int
+}
+
+func (s *slowly) Read(p []byte) (int, error) {
+	time.Sleep(time.Until(s.next))
+	n, err := s.Reader.Read(p)
+	s.next = time.Now().Add(time.Duration(n) * time.Second / time.Duration(s.rate))
+	return n, err
+}
+
 // TestManyWriters: whoever writes, frames stay whole and each writer's order
 // holds.
 func TestManyWriters(t *testing.T) {
@@ -347,6 +389,48 @@ func TestStream(t *testing.T) {
 			}
 		})
 	})
+}
+
+// TestQuietStream: a stream over HTTP/2 may be quiet for longer than a write may
+// take.
+func TestQuietStream(t *testing.T) {
+	const within = 200 * time.Millisecond
+	transport.SetWriteTimeout(t, within)
+	server, err := transport.New(transport.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(server.Close)
+	sessions := make(chan *recorder, 1)
+	h := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		server.AcceptStream(w, r, "test", http.Header{}, func(c *transport.Conn) transport.Session {
+			s := &recorder{conn: c, closed: make(chan reason.Reason, 1)}
+			sessions <- s
+			return s
+		})
+	}))
+	h.EnableHTTP2 = true
+	h.StartTLS()
+	defer h.Close()
+	response, err := h.Client().Get(h.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	s := <-sessions
+	for _, want := range []string{"one", "two"} {
+		s.conn.Write([]byte(want))
+		got := make([]byte, len(want))
+		if _, err := io.ReadFull(response.Body, got); err != nil || string(got) != want || response.ProtoMajor != 2 {
+			t.Fatalf("%s: got %q, %v", response.Proto, got, err)
+		}
+		over := time.Now().Add(3 * within / 2)
+		await(t, "the time for a write to be over", func() bool { return time.Now().After(over) })
+	}
+	if len(s.closed) > 0 {
+		t.Errorf("closed with reason %s", <-s.closed)
+	}
+	s.conn.Close(reason.Drain, transport.CloseNone, "") // the server waits for its streams
 }
 
 // TestFence: a ping of the session's own comes back with its payload, and

@@ -2,6 +2,8 @@ package transport
 
 import (
 	"log/slog"
+	"testing"
+	"time"
 	"unsafe"
 )
 
@@ -13,6 +15,13 @@ func IsLeaving(s *Server) bool {
 	s.wheel.mu.Lock()
 	defer s.wheel.mu.Unlock()
 	return s.wheel.leaving
+}
+
+// SetWriteTimeout lasts as long as the test.
+func SetWriteTimeout(t testing.TB, d time.Duration) {
+	before := writeTimeout
+	writeTimeout = d
+	t.Cleanup(func() { writeTimeout = before })
 }
 
 const ConnSize = unsafe.Sizeof(Conn{})
