@@ -98,6 +98,21 @@ func (c *Conn) SetTimeout(d time.Duration) {
 	c.server.wheel.hasten(c, at)
 }
 
+// HastenTimeout is SetTimeout where no sooner time is set: that stays.
+func (c *Conn) HastenTimeout(d time.Duration) {
+	at := c.server.wheel.time() + c.server.ticks(max(d, 1)) + 1
+	for {
+		before := c.timeoutAt.Load()
+		if before != 0 && ticks(before) <= at {
+			return
+		}
+		if c.timeoutAt.CompareAndSwap(before, uint32(at)) {
+			c.server.wheel.hasten(c, at)
+			return
+		}
+	}
+}
+
 // Write queues whole frames behind everything written before and returns at
 // once; it writes them itself if it can without blocking. b is kept, never
 // changed, and may be shared with other connections. More than the queue's

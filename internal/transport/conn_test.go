@@ -105,6 +105,12 @@ func TestTimeout(t *testing.T) {
 	s.conn.SetTimeout(10 * time.Millisecond) // sooner than what is set
 	expect()
 	s.conn.SetTimeout(20 * time.Millisecond)
+	s.conn.HastenTimeout(time.Hour)
+	expect()
+	s.conn.SetTimeout(time.Hour)
+	s.conn.HastenTimeout(10 * time.Millisecond)
+	expect()
+	s.conn.SetTimeout(20 * time.Millisecond)
 	s.conn.SetTimeout(0)
 	b.prepare = func(r *recorder) { r.conn.SetTimeout(400 * time.Millisecond) } // beyond the wheel's ring
 	b.dial()

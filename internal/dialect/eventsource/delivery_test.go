@@ -24,7 +24,7 @@ type fakeLine struct {
 func (l *fakeLine) Name() string                        { return "test" }
 func (l *fakeLine) Write([]byte)                        {}
 func (l *fakeLine) Close(reason.Reason, uint16, string) {}
-func (l *fakeLine) SetTimeout(d time.Duration)          { l.alarm = d }
+func (l *fakeLine) HastenTimeout(d time.Duration)       { l.alarm = d }
 func (l *fakeLine) NotifyDrained() bool                 { return true }
 func (l *fakeLine) Unsent() (int64, bool) {
 	if l.looks++; l.during != nil {

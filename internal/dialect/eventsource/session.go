@@ -15,7 +15,7 @@ type line interface {
 	Name() string
 	Write([]byte)
 	Close(why reason.Reason, code uint16, text string)
-	SetTimeout(time.Duration)
+	HastenTimeout(time.Duration)
 	NotifyDrained() bool
 	Unsent() (bytes int64, exact bool)
 }
@@ -223,7 +223,7 @@ func (s *session) beat() {
 	}
 }
 
-// setAlarm asks for Timeout at the next of the session's times.
+// setAlarm asks for Timeout at the next of the session's times, or sooner.
 func (s *session) setAlarm() {
 	s.mu.Lock()
 	next := s.beatAt
@@ -234,7 +234,7 @@ func (s *session) setAlarm() {
 		next = min(next, at)
 	}
 	s.mu.Unlock()
-	s.conn.SetTimeout(max(next-s.now(), 1))
+	s.conn.HastenTimeout(next - s.now())
 }
 
 // end says why, and ends the stream. The hub is left first: only what is being

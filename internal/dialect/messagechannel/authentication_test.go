@@ -6,6 +6,7 @@ import (
 
 	"belfry/internal/bus"
 	"belfry/internal/reason"
+	"belfry/internal/transport"
 )
 
 // A refusal is the backend's reply, its bytes unchanged, once; everything else
@@ -123,6 +124,48 @@ func TestExpiry(t *testing.T) {
 	}
 	g.closedFor(reason.Expired)
 	g.empty()
+}
+
+// An identity ends in time however fast notifications flow, each of which may
+// want a fence in a second.
+func TestExpiryWhileNotificationsFlow(t *testing.T) {
+	g := start(t, nil)
+	const reply = `{"success":true,"user_id":1,"expires_in":0.3}`
+	g.backend.set("short", answer{data: reply})
+	begin := time.Now()
+	w := g.session(func() *client { return g.in("short", reply) })
+	w.session.fence.open(noCursor{})
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			switch first, payload, err := w.client.read(); {
+			case err != nil:
+				t.Errorf("no word of the end: %v", err)
+				return
+			case first == pingFrame:
+				w.client.conn.Write(masked(pongFrame, payload))
+			case payload == wrong("Authentication expired"):
+				return
+			}
+		}
+	}()
+	mark := uint64(0)
+	eventually(t, "the identity to expire", func() bool {
+		mark++
+		w.session.Deliver(frame(transport.OpText, []byte("x")), mark)
+		select {
+		case <-ended:
+			return true
+		default:
+			return false
+		}
+	})
+	if d := time.Since(begin); d < 300*time.Millisecond || d > 2*time.Second {
+		t.Errorf("it expired after %v", d)
+	}
+	w.client.hearsClose("")
+	g.closedFor(reason.Expired)
 }
 
 func TestRenewalInTimeKeepsTheConnection(t *testing.T) {

@@ -79,7 +79,7 @@ func (s *session) Message(_ transport.Opcode, p []byte) {
 // Pong implements transport.Session: a fence was passed.
 func (s *session) Pong(payload []byte) {
 	if string(payload) == fenceText && s.fence.passed() {
-		s.conn.SetTimeout(fenceEvery)
+		s.conn.HastenTimeout(fenceEvery)
 	}
 }
 
@@ -105,22 +105,23 @@ func (s *session) Deliver(b []byte, mark uint64) {
 	}
 	s.conn.Write(b)
 	if later {
-		s.conn.SetTimeout(fenceEvery)
+		s.conn.HastenTimeout(fenceEvery)
 	}
 }
 
 // Timeout implements transport.Session: a fence is due, no AUTH came, or the
-// identity's time is over.
+// identity's time is over. There is one alarm for all of them, so who needs it
+// later than another leaves it as it is; it is set anew here.
 func (s *session) Timeout() {
 	ping, later := s.fence.due(s.dialect.now())
 	if ping {
 		s.conn.ExpectPong()
 		s.conn.Write(fenceFrame)
 	}
+	if later {
+		s.conn.HastenTimeout(fenceEvery)
+	}
 	s.turns.do(func() {
-		if later {
-			defer s.conn.SetTimeout(fenceEvery) // before it, nothing else can be overdue by more
-		}
 		switch {
 		case s.phase == unknown:
 			s.phase = over
@@ -128,7 +129,7 @@ func (s *session) Timeout() {
 		case s.phase != known || s.until == 0:
 			// A pending authentication decides, or this was overtaken.
 		case s.left() > 0: // overtaken by a renewal, or a fence was due
-			s.conn.SetTimeout(s.left())
+			s.conn.HastenTimeout(s.left())
 		default:
 			s.fail(expired)
 		}
@@ -195,15 +196,13 @@ func (s *session) accept(r auth.Result) {
 	}
 	s.conn.Write(frame(transport.OpText, r.Reply))
 	s.phase, s.until = known, 0
-	wait := time.Duration(0)
+	if !s.attached {
+		s.conn.SetTimeout(0) // AUTH came in time
+	}
 	if end := r.Identity.ExpiresAt; !end.IsZero() {
 		s.until = end.Sub(s.dialect.started)
-		wait = max(s.left(), 1)
+		s.conn.HastenTimeout(s.left())
 	}
-	if s.listening { // a fence may be due before
-		wait = fenceEvery
-	}
-	s.conn.SetTimeout(wait)
 	if !s.attached {
 		s.pending.start = r.Identity.Start
 		s.dialect.hub.Attach(&s.place, s, s.dialect.encoding, r.Identity.User)
