@@ -461,6 +461,38 @@ func TestFence(t *testing.T) {
 	})
 }
 
+// TestAnsweredFence: how long a pong may take is counted from its own ping, not
+// from one before that was answered.
+func TestAnsweredFence(t *testing.T) {
+	bothWays(t, func(t *testing.T, o transport.Options) {
+		const within = 10
+		o.Tick, o.PingInterval, o.PongTimeout = time.Hour, 100*time.Hour, within*time.Hour
+		b := start(t, o)
+		c := b.dial()
+		s := b.session(0)
+		s.conn.ExpectPong()
+		s.conn.Write(transport.AppendPing(nil, []byte("1")))
+		c.expect(0x89, "1")
+		await(t, "the ping to be acknowledged", func() bool { unsent, _ := s.conn.Unsent(); return unsent == 0 })
+		transport.Tick(b.server) // sees that a pong is expected
+		c.send(frame(0x8A, []byte("1")))
+		<-s.pongs
+		for range within - 2 {
+			transport.Tick(b.server)
+		}
+		s.conn.ExpectPong()
+		for range within - 1 {
+			transport.Tick(b.server)
+			if transport.IsClosing(s.conn) {
+				t.Fatal("closed before its time")
+			}
+		}
+		transport.Tick(b.server)
+		c.expectClose(1008)
+		b.closedWith(0, reason.NoPong)
+	})
+}
+
 // TestPromptPong: a pong that is read before the write of its ping returns counts.
 func TestPromptPong(t *testing.T) {
 	bothWays(t, func(t *testing.T, o transport.Options) {

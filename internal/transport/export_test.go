@@ -17,6 +17,10 @@ func IsLeaving(s *Server) bool {
 	return s.wheel.leaving
 }
 
+// Tick has time go on by one of Options.Tick, which is long enough then not to
+// be over by itself.
+func Tick(s *Server) { s.wheel.advance() }
+
 // SetWriteTimeout lasts as long as the test.
 func SetWriteTimeout(t testing.TB, d time.Duration) {
 	before := writeTimeout

@@ -45,9 +45,10 @@ func (c *Conn) checkAlive(now ticks) ticks {
 	if c.isStream() {
 		return c.checkMoving(now)
 	}
-	heard := ticks(c.heardAt.Load())
 	fenced := ticks(c.fencedAt.Load())
-	if l.pingedAt == 0 && fenced != 0 {
+	heard := ticks(c.heardAt.Load())
+	// The second: that ping was answered between two looks, and this one is newer.
+	if fenced != 0 && (l.pingedAt == 0 || fenced > l.pingedAt && heard >= l.pingedAt) {
 		l.pingedAt, l.moved = fenced, c.driver.acknowledged(c)
 	}
 	if l.pingedAt != 0 && (fenced != 0 || heard < l.pingedAt) {
