@@ -293,10 +293,10 @@ func (c *Conn) Unsent() (bytes int64, exact bool) {
 
 // Close sends a close frame with this code and text (at most 123 bytes) behind
 // everything written before, and ends the connection when the client has
-// answered or after 5 s. What the client sends meanwhile is ignored, what is
-// written after it is dropped. The first Close counts. A slow client's queue is
-// cut off behind the frame that is under way, so that it learns of it soon. A
-// stream has no close frame: it ends when everything has gone out.
+// answered or after 5 s. What the client sends meanwhile is ignored, but for
+// pongs; what is written after it is dropped. The first Close counts. A slow
+// client's queue is cut off behind the frame that is under way, so that it learns
+// of it soon. A stream has no close frame: it ends when everything has gone out.
 func (c *Conn) Close(why reason.Reason, code uint16, text string) {
 	c.mu.Lock()
 	if c.flags&(closing|dead) != 0 {

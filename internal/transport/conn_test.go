@@ -16,7 +16,7 @@ import (
 )
 
 // TestCloseByServer: the code and text, then what the client still sends is
-// ignored, and the end once it has answered.
+// ignored but for pongs, and the end once it has answered.
 func TestCloseByServer(t *testing.T) {
 	bothWays(t, func(t *testing.T, o transport.Options) {
 		b := start(t, o)
@@ -37,9 +37,13 @@ func TestCloseByServer(t *testing.T) {
 		c.expect(0x81, "last words")
 		c.expectClose(0)
 		c.send(text("third"))
+		c.send(frame(0x8A, []byte("the pong that was on its way")))
 		c.send(frame(0x88, nil))
 		c.expectEOF()
 		b.closedWith(0, reason.BadMessage)
+		if len(b.session(0).pongs) != 1 {
+			t.Error("the pong did not count")
+		}
 	})
 }
 

@@ -125,8 +125,8 @@ func (c *Conn) frame(h header, payload []byte) *fault {
 	case opPing:
 		c.Write(AppendFrame(nil, opPong, payload)) // bounded: pings from one who does not read, too
 		return nil
-	case opPong: // an unsolicited one is allowed
-		if len(payload) > 0 && !c.isClosing() {
+	case opPong: // an unsolicited one is allowed, and one that was on its way when we closed
+		if len(payload) > 0 {
 			c.session.Pong(payload)
 		}
 		return nil

@@ -47,7 +47,7 @@ type Session interface {
 	// to Accept. A text message is valid UTF-8. p is valid during the call only.
 	Message(op Opcode, p []byte)
 	// Pong is the answer to a ping of the dialect's own (AppendPing), with its
-	// payload. A client may send one unasked.
+	// payload. A client may send one unasked. One may come after Conn.Close.
 	Pong(payload []byte)
 	// Drained says that nothing waits for the client any more, after
 	// Conn.NotifyDrained returned false. Any goroutine that writes may call it.
@@ -58,9 +58,9 @@ type Session interface {
 	Closed(why reason.Reason)
 }
 
-// A Leaver is a Session that has words of its own for a gateway that is going
-// away: a stream has no close codes. Leave writes them; the connection is closed
-// behind them. Any goroutine calls it.
+// A Leaver is a Session that has something to write when its gateway is going
+// away: a stream has no close codes, and a ping's pong still counts. The
+// connection is closed behind it. Any goroutine calls Leave.
 type Leaver interface{ Leave() }
 
 // Options of a Server. The zero value of a field is its default.

@@ -27,7 +27,7 @@ func TestAllocsOfAFence(t *testing.T) {
 	pass := func() {
 		mark++
 		now += fenceEvery
-		if ping, _ := f.write(mark, now); !ping {
+		if ping := f.write(mark, now); !ping {
 			t.Fatal("no ping is set")
 		}
 		f.passed()

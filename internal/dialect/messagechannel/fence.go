@@ -77,19 +77,32 @@ func (f *fence) close(broke bool) {
 	}
 }
 
-// write notes that everything up to mark is being written at that time. It
-// returns whether a ping is to go with it, and else whether one is to follow.
-func (f *fence) write(mark uint64, now time.Duration) (ping, later bool) {
+// write says that everything up to mark is about to be written, at that time. It
+// returns whether a ping is to go with it. Where none is, wrote is to follow the
+// write: until then nobody else's ping may count for it.
+func (f *fence) write(mark uint64, now time.Duration) (ping bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.cursor == nil {
-		return false, false
-	}
-	if mark > f.sent {
-		f.sent, f.behind = mark, true
+		return false
 	}
 	f.cursor.Sent(mark)
-	return f.put(now), !f.pinged
+	if !f.put(max(f.sent, mark), now) {
+		return false
+	}
+	f.note(mark)
+	return true
+}
+
+// wrote returns whether a ping is to follow what was written up to mark.
+func (f *fence) wrote(mark uint64) (later bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.cursor == nil {
+		return false
+	}
+	f.note(mark)
+	return !f.pinged
 }
 
 // due is write without anything to write: the last fence.
@@ -99,17 +112,19 @@ func (f *fence) due(now time.Duration) (ping, later bool) {
 	if f.cursor == nil || f.pinged || !f.behind {
 		return false, false
 	}
-	return f.put(now), !f.pinged
+	ping = f.put(f.sent, now)
+	return ping, !ping
 }
 
-// put sets a fence if one may be set. Called with mu held.
-func (f *fence) put(now time.Duration) bool {
-	at := uint32(now.Milliseconds())
-	if f.pinged || f.at != 0 && at-f.at < uint32(fenceEvery.Milliseconds()) {
+// last is due for a connection that is about to be closed, which does not wait.
+func (f *fence) last(now time.Duration) (ping bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.cursor == nil || !f.behind {
 		return false
 	}
-	f.pinged, f.fenced, f.at = true, f.sent, max(at, 1)
-	return true
+	f.at = 0
+	return f.put(f.sent, now)
 }
 
 // passed is the pong. It returns whether another fence is to follow.
@@ -125,4 +140,22 @@ func (f *fence) passed() (later bool) {
 	}
 	f.behind = f.sent > f.fenced
 	return f.behind
+}
+
+// The following are called with mu held.
+
+func (f *fence) note(mark uint64) {
+	if mark > f.sent {
+		f.sent, f.behind = mark, true
+	}
+}
+
+// put sets a fence behind mark if one may be set.
+func (f *fence) put(mark uint64, now time.Duration) bool {
+	at := uint32(now.Milliseconds())
+	if f.pinged || f.at != 0 && at-f.at < uint32(fenceEvery.Milliseconds()) {
+		return false
+	}
+	f.pinged, f.fenced, f.at = true, mark, max(at, 1)
+	return true
 }

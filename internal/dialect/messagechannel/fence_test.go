@@ -4,6 +4,8 @@ import (
 	"testing"
 
 	"belfry/internal/position"
+	"belfry/internal/reason"
+	"belfry/internal/transport"
 )
 
 type noCursor struct{}
@@ -30,13 +32,14 @@ func TestFenceAndALatePong(t *testing.T) {
 	var f fence
 	c := &confirming{}
 	f.open(c)
-	if ping, _ := f.write(33000, fenceEvery); !ping {
+	if ping := f.write(33000, fenceEvery); !ping {
 		t.Fatal("no ping")
 	}
 	f.reset(position.Mark{Epoch: "e2"})
-	if ping, _ := f.write(7, 3*fenceEvery); ping {
+	if ping := f.write(7, 3*fenceEvery); ping {
 		t.Error("a second ping, while the first is not answered")
 	}
+	f.wrote(7)
 	if later := f.passed(); !later || c.confirmed != 0 {
 		t.Errorf("the first pong confirmed %d, and another ping is to follow: %v", c.confirmed, later)
 	}
@@ -56,6 +59,7 @@ func TestFenceAndASharedHistory(t *testing.T) {
 	f.open(c)
 	f.write(900, fenceEvery)
 	f.write(1000, fenceEvery+1)
+	f.wrote(1000)
 	f.reset(position.Mark{Epoch: "e2", Seq: 950})
 	if later := f.passed(); !later || c.confirmed != 900 {
 		t.Errorf("confirmed %d, want 900; another ping is to follow: %v", c.confirmed, later)
@@ -67,3 +71,54 @@ func TestFenceAndASharedHistory(t *testing.T) {
 		t.Errorf("confirmed %d, want 950: the rest is not in the new epoch", c.confirmed)
 	}
 }
+
+// A ping that another goroutine writes does not count for what is about to be
+// written, and may come behind it.
+func TestFenceBetweenDecisionAndWrite(t *testing.T) {
+	var f fence
+	c := &confirming{}
+	f.open(c)
+	f.write(1, fenceEvery)
+	f.passed()
+	f.write(2, fenceEvery+1)
+	f.wrote(2)
+	f.write(3, fenceEvery+2)
+	if !f.last(fenceEvery + 3) {
+		t.Fatal("no ping for what is not confirmed")
+	}
+	f.wrote(3)
+	if later := f.passed(); !later || c.confirmed != 2 {
+		t.Errorf("confirmed %d, want 2; another ping is to follow: %v", c.confirmed, later)
+	}
+}
+
+// What was sent in the last second is confirmed by a client that is there when
+// its gateway leaves.
+func TestLastFence(t *testing.T) {
+	g := start(t, nil)
+	w := g.session(func() *client { return g.in(token1, yes1) })
+	c := &confirming{}
+	w.session.fence.open(c)
+	w.session.Deliver(frame(transport.OpText, []byte("a")), 1)
+	w.client.hears("a")
+	answer := func() {
+		t.Helper()
+		if first, payload := w.client.next(); first != pingFrame || payload != fenceText {
+			t.Fatalf("got %#x %q, want a fence", first, payload)
+		}
+		w.client.write(masked(pongFrame, fenceText))
+	}
+	answer()
+	w.client.hearsNothing() // until the pong has come
+	w.session.Deliver(frame(transport.OpText, []byte("b")), 2)
+	w.client.hears("b")
+	go g.transport.Drain(0)
+	answer()
+	w.client.hearsClose("\x03\xf4the gateway is restarting, please come back")
+	g.closedFor(reason.Drain)
+	if c.confirmed != 2 {
+		t.Errorf("confirmed %d, want 2", c.confirmed)
+	}
+}
+
+var _ transport.Leaver = (*session)(nil)

@@ -98,13 +98,13 @@ func (s *session) Deliver(b []byte, mark uint64) {
 		s.conn.Write(b)
 		return
 	}
-	ping, later := s.fence.write(mark, s.dialect.now())
+	ping := s.fence.write(mark, s.dialect.now())
 	if ping {
 		b = append(slices.Clip(b), fenceFrame...)
 		s.conn.ExpectPong() // first: the pong may be there before Write returns
 	}
 	s.conn.Write(b)
-	if later {
+	if !ping && s.fence.wrote(mark) {
 		s.conn.HastenTimeout(fenceEvery)
 	}
 }
@@ -134,6 +134,14 @@ func (s *session) Timeout() {
 			s.fail(expired)
 		}
 	})
+}
+
+// Leave implements transport.Leaver: what the client was sent last is confirmed
+// before it answers the close frame, or it would come again.
+func (s *session) Leave() {
+	if s.fence.last(s.dialect.now()) {
+		s.conn.Write(fenceFrame)
+	}
 }
 
 // Closed implements transport.Session.
