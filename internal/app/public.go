@@ -93,10 +93,14 @@ func (a *App) demoPublish(w http.ResponseWriter, r *http.Request) {
 // letIn has a client admitted and counts why it was not.
 func (a *App) letIn(w http.ResponseWriter, r *http.Request, admit func(http.ResponseWriter, *http.Request) reason.Reason) {
 	defer func() {
-		if bug := recover(); bug != nil {
-			a.refusals[reason.Internal].Add(1)
-			panic(bug) // recovered, further up, answers and logs
+		bug := recover()
+		if bug == nil {
+			return
 		}
+		if bug != http.ErrAbortHandler { // that is how a handler says nothing
+			a.refusals[reason.Internal].Add(1)
+		}
+		panic(bug) // recovered, further up, answers and logs
 	}()
 	if why := admit(w, r); why != reason.None {
 		a.refusals[why].Add(1)

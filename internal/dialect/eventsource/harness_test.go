@@ -74,10 +74,13 @@ func start(t *testing.T, change func(*gateway)) *gateway {
 
 func (g *gateway) serve(w http.ResponseWriter, r *http.Request) {
 	f := ask.Facts{Remote: netip.MustParseAddrPort(r.RemoteAddr).Addr(), Origin: r.Header.Get("Origin"), UserAgent: r.UserAgent()}
-	why := g.dialect.Serve(g.transport, w, r, &g.options, f)
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.answers = append(g.answers, why)
+	why := reason.None
+	defer func() { // also where it panics, as it does for one who has gone
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		g.answers = append(g.answers, why)
+	}()
+	why = g.dialect.Serve(g.transport, w, r, &g.options, f)
 }
 
 // answered waits until that many requests were answered, and returns why the

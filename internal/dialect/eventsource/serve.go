@@ -27,8 +27,8 @@ type Streams interface {
 // says decides the status; the connection that follows needs no goroutine. Of f
 // it takes the remote address, the origin and the user agent.
 //
-// It returns why the request was refused; None where it was not, or where
-// nobody waits for the answer any more.
+// It returns why the request was refused; None where it was not. Where nobody
+// waits for the answer any more it panics with http.ErrAbortHandler.
 func (d *Dialect) Serve(s Streams, w http.ResponseWriter, r *http.Request, o *config.Options, f ask.Facts) reason.Reason {
 	if answered, why := greet(w, r, o); answered {
 		return why
@@ -75,13 +75,13 @@ type waiting struct {
 }
 
 // inVain tells a client that the gateway leaves; to one that has gone there is
-// nothing to say.
+// nothing to say, and net/http would say 200 to one that has closed its side only.
 func (wait waiting) inVain(w http.ResponseWriter, o *config.Options) reason.Reason {
 	select {
 	case <-wait.leaving:
 		return notNow(w, o, reason.Drain)
 	default:
-		return reason.None
+		panic(http.ErrAbortHandler)
 	}
 }
 

@@ -2,7 +2,9 @@ package eventsource
 
 import (
 	"context"
+	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"testing"
 	"time"
@@ -102,6 +104,28 @@ func TestGoneWhileAsked(t *testing.T) {
 		t.Errorf("%d questions were taken back, of 3", g.backend.dropped-1)
 	}
 	g.empty()
+}
+
+// Who has closed its own side only, while the backend is asked, is not answered
+// with an empty 200: for an EventSource that would be the end.
+func TestHalfGoneWhileAsked(t *testing.T) {
+	g := start(t, nil)
+	nc, err := net.Dial("tcp", g.web.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	fmt.Fprintf(nc, "GET /events?token=patience HTTP/1.1\r\nHost: x\r\n\r\n")
+	eventually(t, "the backend to be asked", func() bool {
+		g.backend.mu.Lock()
+		defer g.backend.mu.Unlock()
+		return len(g.backend.facts) == 1
+	})
+	_ = nc.(*net.TCPConn).CloseWrite()
+	if got, err := io.ReadAll(nc); len(got) > 0 || err != nil {
+		t.Errorf("got %q, %v", got, err)
+	}
+	g.answered(1)
 }
 
 // A slow backend may take longer than the server gives an ordinary request.

@@ -89,7 +89,7 @@ func (d *Dialect) open(c line, a admission) *session {
 func (s *session) started(start hub.Start) {
 	if start.Err != nil {
 		s.dialect.log.Warn("where a client starts can't be told now", "conn", s.conn.Name(), "user", s.user(), "err", start.Err)
-		s.end(reason.NotReady, "unavailable")
+		s.unavailable(reason.NotReady)
 		return
 	}
 	s.mu.Lock()
@@ -246,10 +246,13 @@ func (s *session) end(why reason.Reason, event string) {
 	s.conn.Close(why, transport.CloseNone, "")
 }
 
-// Leave implements transport.Leaver. How long the client shall wait until it
-// comes back it has been told with its first block; one that has not got that
-// yet is told now.
-func (s *session) Leave() {
+// Leave implements transport.Leaver.
+func (s *session) Leave() { s.unavailable(reason.Drain) }
+
+// unavailable sends the client away, to come back. How long it shall wait until
+// then it has been told with its first block; one that has not got that yet is
+// told now.
+func (s *session) unavailable(why reason.Reason) {
 	s.mu.Lock()
 	o := s.opening
 	s.mu.Unlock()
@@ -257,7 +260,7 @@ func (s *session) Leave() {
 		s.leave()
 		s.conn.Write(appendRetry(nil, o.options.Retry/2, o.options.Retry*3/2))
 	}
-	s.end(reason.Drain, "unavailable")
+	s.end(why, "unavailable")
 }
 
 // Closed implements transport.Session.

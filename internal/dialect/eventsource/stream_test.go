@@ -207,7 +207,11 @@ func TestTooMuchEarly(t *testing.T) {
 
 func TestCannotStart(t *testing.T) {
 	g := start(t, func(g *gateway) { g.journal.fail = errors.New("the store is away") })
-	g.get("token=42").ends(event{"unavailable", `{"reason":"not_ready"}`, ""})
+	c := g.get("token=42")
+	c.ends(event{"unavailable", `{"reason":"not_ready"}`, ""})
+	if c.retry == "" {
+		t.Error("no retry")
+	}
 	g.closedFor(reason.NotReady)
 	g.empty()
 }
