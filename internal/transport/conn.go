@@ -257,10 +257,14 @@ func (c *Conn) begin() {
 }
 
 // NotifyDrained tells whether nothing waits for the client. If something does,
-// Session.Drained is called when it has gone out.
+// Session.Drained is called when it has gone out. From Close on it is false, and
+// Closed is what follows: what is written goes nowhere.
 func (c *Conn) NotifyDrained() (drained bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.flags&(closing|dead) != 0 {
+		return false
+	}
 	if c.out == nil && c.flags&busy == 0 {
 		return true
 	}
@@ -280,7 +284,16 @@ func (c *Conn) ExpectPong() {
 
 // Unsent is how many bytes the other host's TCP has not taken yet. exact is
 // false where the system does not tell: then it is what waits in the process.
+// From Close on it is never 0: what is written is dropped.
 func (c *Conn) Unsent() (bytes int64, exact bool) {
+	bytes, exact = c.unsent()
+	if c.isClosing() {
+		bytes++
+	}
+	return bytes, exact
+}
+
+func (c *Conn) unsent() (bytes int64, exact bool) {
 	c.mu.Lock()
 	if c.out != nil {
 		bytes = c.out.size

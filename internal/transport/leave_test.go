@@ -40,6 +40,29 @@ func TestDrained(t *testing.T) {
 	})
 }
 
+// TestNothingGoesOutAfterClose: what is written then is dropped, so it is neither
+// worth reading more for the client nor to be taken for received.
+func TestNothingGoesOutAfterClose(t *testing.T) {
+	bothWays(t, func(t *testing.T, o transport.Options) {
+		b := start(t, o)
+		c := b.dial()
+		s := b.session(0)
+		s.conn.Close(reason.Drain, transport.CloseRestart, "")
+		c.expectClose(1012)
+		s.conn.Write(transport.AppendFrame(nil, transport.OpText, []byte("dropped")))
+		check := func() {
+			t.Helper()
+			if unsent, _ := s.conn.Unsent(); unsent == 0 || s.conn.NotifyDrained() {
+				t.Errorf("%d bytes unsent", unsent)
+			}
+		}
+		check()
+		c.send(closing(1012, ""))
+		b.closedWith(0, reason.Drain)
+		check()
+	})
+}
+
 // TestDrain closes all with 1012, over the time it was given.
 func TestDrain(t *testing.T) {
 	bothWays(t, func(t *testing.T, o transport.Options) {

@@ -76,7 +76,7 @@ func (c *Conn) checkAlive(now ticks) ticks {
 // writes from time to time has to be taken.
 func (c *Conn) checkMoving(now ticks) ticks {
 	s, l := c.server, &c.liveness
-	unsent, exact := c.Unsent()
+	unsent, exact := c.unsent()
 	if unsent == 0 && exact {
 		l.pingedAt = 0
 		return now + s.pinging
