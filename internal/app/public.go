@@ -10,7 +10,6 @@ import (
 	"belfry/internal/dialect/eventsource"
 	"belfry/internal/dialect/messagechannel"
 	"belfry/internal/reason"
-	"belfry/internal/subject"
 	"belfry/internal/transport"
 	"belfry/internal/web"
 )
@@ -134,12 +133,9 @@ func (a *App) admit(w http.ResponseWriter, r *http.Request) reason.Reason {
 	if !o.Public.OriginAllowed(r.Header.Get("Origin")) {
 		return refuse(http.StatusForbidden, reason.BadOrigin, "pages of this origin may not connect (public.origins)")
 	}
-	device := ""
-	if r.URL.RawQuery != "" {
-		device = r.URL.Query().Get("device")
-	}
-	if device != "" && subject.CheckDevice(device) != nil {
-		return refuse(http.StatusBadRequest, reason.BadHandshake, "device must be 1 to 64 of A-Z, a-z, 0-9, _ and -")
+	device, err := eventsource.DeviceOf(r)
+	if err != nil {
+		return refuse(http.StatusBadRequest, reason.BadHandshake, err.Error())
 	}
 	rooms := a.rooms.Load() // there since before the gateway was ready
 	facts := factsOf(r, o)

@@ -38,7 +38,6 @@ func parse(r *http.Request, public config.Public) (request, error) {
 		token:    []byte(token),
 		position: r.Header.Get("Last-Event-ID"),
 		start:    q.value("start"),
-		device:   q.value("device"),
 	}
 	if req.position == "" {
 		req.position = q.value("since")
@@ -48,11 +47,21 @@ func parse(r *http.Request, public config.Public) (request, error) {
 	default:
 		return request{}, errors.New("start is cursor, now or all")
 	}
-	if req.device != "" && subject.CheckDevice(req.device) != nil {
-		return request{}, errors.New("device is 1 to 64 of A-Z, a-z, 0-9, _ and -")
+	if req.device, err = DeviceOf(r); err != nil {
+		return request{}, err
 	}
 	req.channels, err = channelsOf(q.value("channels"))
 	return req, err
+}
+
+// DeviceOf reads the parameter that every dialect's requests may have; "" where
+// it is not there. An error is a sentence for the request's author.
+func DeviceOf(r *http.Request) (string, error) {
+	device := query(r.URL.RawQuery).value("device")
+	if device != "" && subject.CheckDevice(device) != nil {
+		return "", errors.New("device is 1 to 64 of A-Z, a-z, 0-9, _ and -")
+	}
+	return device, nil
 }
 
 func channelsOf(list string) (channels []string, _ error) {

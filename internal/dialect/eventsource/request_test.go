@@ -69,6 +69,8 @@ func TestParseSaysWhatIsWrong(t *testing.T) {
 		"token=50%&x=1":                 "token is not escaped",
 		"start=never":                   "start is cursor, now or all",
 		"device=a.b":                    "device is 1 to 64",
+		"device=a;b":                    "device is 1 to 64",
+		"device=50%":                    "device is 1 to 64",
 		"device=" + many:                "device is 1 to 64",
 		"channels=a,,b":                 `channels has ""`,
 		"channels=a..b":                 `channels has "a..b"`,
