@@ -22,8 +22,15 @@ var headersWithin = 10 * time.Second
 
 const (
 	requestWithin = 30 * time.Second
-	idleFor       = 30 * time.Second // between requests on one socket
-	maxHeaders    = 16 << 10         // bytes
+	// An HTTP/2 client is pinged after silence, and gone after 35 s of it, as a
+	// WebSocket's is. Nobody looks at TCP here, so a slow line has longer to answer.
+	silentFor  = 20 * time.Second
+	pongWithin = 15 * time.Second
+	// idleFor is how long a socket may wait for its next request: longer than
+	// proxies keep one, 60 s most of them, or they send one down a line that is
+	// just being closed.
+	idleFor    = 75 * time.Second
+	maxHeaders = 16 << 10 // bytes
 )
 
 // A port is a listener and the HTTP server on it.
@@ -120,6 +127,7 @@ func newServer(h http.Handler, log *slog.Logger) *http.Server {
 		Handler:           recovered(h, log),
 		ReadHeaderTimeout: headersWithin,
 		IdleTimeout:       idleFor,
+		HTTP2:             &http.HTTP2Config{SendPingTimeout: silentFor, PingTimeout: pongWithin},
 		MaxHeaderBytes:    maxHeaders,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
