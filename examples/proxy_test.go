@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -213,7 +214,7 @@ func TestProxyWhileGatewaysGo(t *testing.T) {
 		for _, g := range f.gateways {
 			f.end(t, g, os.Interrupt) // at once
 		}
-		eventually(t, k.name+" answers EventSource in the gateways' place", func() bool { return saysComeBack(t, p) })
+		eventually(t, k.name+" answers EventSource in the gateways' place", func() bool { return saysComeBack(t, p, true) })
 		for i, g := range f.gateways {
 			f.serve(t, i, g.Public)
 		}
@@ -225,6 +226,29 @@ func TestProxyWhileGatewaysGo(t *testing.T) {
 		}
 		if logs := p.logs(t); strings.Contains(logs, "user-") {
 			t.Errorf("%s has written tokens into its logs:\n%s", k.name, logs)
+		}
+	})
+}
+
+// An EventSource is told to come back from the first moment on, whatever is wrong
+// with the gateways: nobody listens there, or they close what they are asked.
+func TestProxyAnswersInTheGatewaysPlace(t *testing.T) {
+	t.Parallel()
+	closing := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/readyz" {
+			panic(http.ErrAbortHandler)
+		}
+	}))
+	t.Cleanup(closing.Close)
+	eachProxy(t, func(t *testing.T, k proxyKind) {
+		nobody := freeAddress(t)
+		if p := startProxy(t, k, [2]string{nobody, nobody}); !saysComeBack(t, p, true) {
+			t.Error("nobody listens, and a browser would give up")
+		}
+		// Over HTTP/2 HAProxy refuses the stream then, which a browser asks for again.
+		at := closing.Listener.Addr().String()
+		if p := startProxy(t, k, [2]string{at, at}); !saysComeBack(t, p, false) {
+			t.Error("the gateways close what they are asked, and a browser would give up")
 		}
 	})
 }
@@ -242,7 +266,7 @@ func (f *fleet) end(t *testing.T, g *gateway, by os.Signal) {
 
 // saysComeBack is whether a browser's EventSource comes back from the answer, that
 // of a page of another origin too.
-func saysComeBack(t *testing.T, p *frontProxy) bool {
+func saysComeBack(t *testing.T, p *frontProxy, http2 bool) bool {
 	t.Helper()
 	const origin = "https://shop.example.com"
 	request, err := http.NewRequestWithContext(within(t), http.MethodGet, "https://"+site+"/events?token=user-0", nil)
@@ -250,7 +274,7 @@ func saysComeBack(t *testing.T, p *frontProxy) bool {
 		t.Fatal(err)
 	}
 	request.Header.Set("Origin", origin)
-	response, err := httpClient(t, p, true).Do(request)
+	response, err := httpClient(t, p, http2).Do(request)
 	if err != nil {
 		return false
 	}
@@ -261,7 +285,8 @@ func saysComeBack(t *testing.T, p *frontProxy) bool {
 	}
 	h := response.Header
 	return response.StatusCode == http.StatusOK && string(head) == "retry: 3000\n\n" &&
-		h.Get("Content-Type") == "text/event-stream" && h.Get("Access-Control-Allow-Origin") == origin
+		h.Get("Content-Type") == "text/event-stream" && h.Get("Access-Control-Allow-Origin") == origin &&
+		h.Get("Access-Control-Allow-Credentials") == "true" // of a page that comes with a cookie
 }
 
 // flow publishes numbers to all viewers, and keeps what was acknowledged.
