@@ -1,8 +1,10 @@
 package transport
 
 import (
+	"crypto/tls"
 	"net"
 	"sync/atomic"
+	"syscall"
 
 	"belfry/internal/reason"
 )
@@ -13,12 +15,27 @@ import (
 // connection its goroutine, a buffer, and what crypto/tls keeps.
 type blocking struct {
 	nc       net.Conn
+	socket   syscall.RawConn // beneath TLS; nil for a response
 	written  atomic.Uint64
 	released chan struct{} // has a token when finish is worth another try
 }
 
 func newBlocking(nc net.Conn) *blocking {
-	return &blocking{nc: nc, released: make(chan struct{}, 1)}
+	return &blocking{nc: nc, socket: socketOf(nc), released: make(chan struct{}, 1)}
+}
+
+// socketOf finds the socket beneath a connection, nil where there is none of its
+// own.
+func socketOf(nc net.Conn) syscall.RawConn {
+	if over, ok := nc.(*tls.Conn); ok {
+		nc = over.NetConn()
+	}
+	if sc, ok := nc.(syscall.Conn); ok {
+		if raw, err := sc.SyscallConn(); err == nil {
+			return raw
+		}
+	}
+	return nil
 }
 
 // adopt and close make it a poller of one.
@@ -85,9 +102,25 @@ func (s *blocking) writeAll(c *Conn, bufs [][]byte) (int, error) {
 // resume is never called: a write that blocks takes all.
 func (s *blocking) resume(*Conn) {}
 
-func (s *blocking) acknowledged(*Conn) uint32 { return uint32(s.written.Load()) }
+// acknowledged is what has been written where the system does not tell more: it
+// takes much for a client that has vanished.
+func (s *blocking) acknowledged(*Conn) (count uint32) {
+	known := false
+	if s.socket != nil {
+		_ = s.socket.Control(func(fd uintptr) { count, known = acknowledgedBy(int(fd)) }) // fails where it is closed
+	}
+	if !known {
+		count = uint32(s.written.Load())
+	}
+	return count
+}
 
-func (s *blocking) unsent(*Conn) (int64, bool) { return 0, false }
+func (s *blocking) unsent(*Conn) (bytes int64, exact bool) {
+	if s.socket != nil {
+		_ = s.socket.Control(func(fd uintptr) { bytes, exact = unsentTo(int(fd)) })
+	}
+	return bytes, exact
+}
 
 func (s *blocking) release(*Conn) {
 	s.nc.Close() // ends a read and a write that are under way

@@ -312,19 +312,12 @@ func taken(n int, err error) (int, error) {
 
 func (l *loop) resume(c *Conn) { l.arm(unix.EPOLL_CTL_MOD, c, unix.EPOLLOUT) }
 
-// acknowledged is how many bytes the other host's TCP has taken.
 func (l *loop) acknowledged(c *Conn) uint32 {
-	info, err := unix.GetsockoptTCPInfo(int(c.socket.fd), unix.IPPROTO_TCP, unix.TCP_INFO)
-	if err != nil {
-		return 0
-	}
-	return uint32(info.Bytes_acked)
+	count, _ := acknowledgedBy(int(c.socket.fd))
+	return count
 }
 
-func (l *loop) unsent(c *Conn) (int64, bool) {
-	n, err := unix.IoctlGetInt(int(c.socket.fd), unix.SIOCOUTQ)
-	return int64(n), err == nil
-}
+func (l *loop) unsent(c *Conn) (int64, bool) { return unsentTo(int(c.socket.fd)) }
 
 func (l *loop) release(c *Conn) { l.discharge(c) }
 

@@ -77,6 +77,11 @@ const readLimit = 64 << 10
 
 func start(t testing.TB, o transport.Options) *bench {
 	t.Helper()
+	return startWith(t, o, (*httptest.Server).Start)
+}
+
+func startWith(t testing.TB, o transport.Options, listen func(*httptest.Server)) *bench {
+	t.Helper()
 	server, err := transport.New(o)
 	if err != nil {
 		t.Fatal(err)
@@ -101,7 +106,7 @@ func start(t testing.TB, o transport.Options) *bench {
 	if b.http.Listener, err = config.Listen(t.Context(), "tcp", "127.0.0.1:0"); err != nil {
 		t.Fatal(err)
 	}
-	b.http.Start()
+	listen(b.http)
 	t.Cleanup(func() {
 		server.Close()
 		b.http.Close()
@@ -151,6 +156,12 @@ func (b *bench) dialWith(early []byte) *client {
 	if err != nil {
 		b.t.Fatal(err)
 	}
+	return b.shake(nc, early)
+}
+
+// shake is dialWith over a line that there is.
+func (b *bench) shake(nc net.Conn, early []byte) *client {
+	b.t.Helper()
 	b.t.Cleanup(func() { nc.Close() })
 	c := &client{b.t, nc, bufio.NewReader(nc)}
 	c.send(append([]byte("GET / HTTP/1.1\r\nHost: x\r\nConnection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\n"+
