@@ -196,11 +196,12 @@ func TestLargeMessages(t *testing.T) {
 // waits behind it; a client that takes it bit by bit is there.
 func TestSlowLine(t *testing.T) {
 	bothWays(t, func(t *testing.T, o transport.Options) {
-		o.Tick, o.PingInterval, o.PongTimeout, o.CloseTimeout = 5*time.Millisecond, 20*time.Millisecond, 200*time.Millisecond, 50*time.Millisecond
+		o.Tick, o.PingInterval, o.PongTimeout, o.CloseTimeout = 5*time.Millisecond, 100*time.Millisecond, 300*time.Millisecond, 50*time.Millisecond
 		b := start(t, o)
-		c := b.dial()
 		body := strings.Repeat("0123456789abcdef", 1<<20) // 16 MiB, more than the system takes in
-		b.session(0).conn.Write(transport.AppendFrame(nil, transport.OpBinary, []byte(body)))
+		message := transport.AppendFrame(nil, transport.OpBinary, []byte(body))
+		c := b.dial() // who is silent from here on for long is gone
+		b.session(0).conn.Write(message)
 		c.r = bufio.NewReaderSize(&slowly{c.nc, time.Now(), 16 << 20}, 64<<10)
 		for {
 			first, p, err := c.read()
