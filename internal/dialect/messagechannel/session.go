@@ -2,6 +2,7 @@ package messagechannel
 
 import (
 	"slices"
+	"sync/atomic"
 	"time"
 	"unique"
 
@@ -28,7 +29,7 @@ type session struct {
 	from      unique.Handle[origin]
 	remote    remote
 	pending   *pending
-	until     time.Duration // when the identity ends, since Dialect.started; 0 is never
+	until     atomic.Int64 // when the identity ends, in ns since Dialect.started; 0 is never
 	phase     phase
 	wants     bool // NOTIFICATION came, and was not too early
 	attached  bool // it has its place in the hub
@@ -79,7 +80,7 @@ func (s *session) Message(_ transport.Opcode, p []byte) {
 // Pong implements transport.Session: a fence was passed.
 func (s *session) Pong(payload []byte) {
 	if string(payload) == fenceText && s.fence.passed() {
-		s.conn.HastenTimeout(fenceEvery)
+		s.fenceSoon()
 	}
 }
 
@@ -105,8 +106,19 @@ func (s *session) Deliver(b []byte, mark uint64) {
 	}
 	s.conn.Write(b)
 	if !ping && s.fence.wrote(mark) {
-		s.conn.HastenTimeout(fenceEvery)
+		s.fenceSoon()
 	}
+}
+
+// fenceSoon has a ping sent if no notification comes for it to ride with: each that
+// does puts it off, or all connections would ping by themselves at a tick. It puts
+// off nothing that is due before long.
+func (s *session) fenceSoon() {
+	if s.until.Load() != 0 && s.left() < 3*fenceEvery {
+		s.conn.HastenTimeout(s.left())
+		return
+	}
+	s.conn.SetTimeout(fenceEvery)
 }
 
 // Timeout implements transport.Session: a fence is due, no AUTH came, or the
@@ -126,7 +138,7 @@ func (s *session) Timeout() {
 		case s.phase == unknown:
 			s.phase = over
 			s.conn.Close(reason.NoAuth, transport.ClosePolicy, "no AUTH in time")
-		case s.phase != known || s.until == 0:
+		case s.phase != known || s.until.Load() == 0:
 			// A pending authentication decides, or this was overtaken.
 		case s.left() > 0: // overtaken by a renewal, or a fence was due
 			s.conn.HastenTimeout(s.left())
@@ -203,12 +215,14 @@ func (s *session) accept(r auth.Result) {
 		s.pending.from = s.dialect.hub.Marks()
 	}
 	s.conn.Write(frame(transport.OpText, r.Reply))
-	s.phase, s.until = known, 0
+	s.phase = known
 	if !s.attached {
 		s.conn.SetTimeout(0) // AUTH came in time
 	}
-	if end := r.Identity.ExpiresAt; !end.IsZero() {
-		s.until = end.Sub(s.dialect.started)
+	if end := r.Identity.ExpiresAt; end.IsZero() {
+		s.until.Store(0)
+	} else {
+		s.until.Store(int64(end.Sub(s.dialect.started)))
 		s.conn.HastenTimeout(s.left())
 	}
 	if !s.attached {
@@ -301,4 +315,4 @@ func (s *session) leave(broke bool) {
 func (s *session) user() string { return s.place.User() }
 
 // left is how long the identity still lasts.
-func (s *session) left() time.Duration { return s.until - s.dialect.now() }
+func (s *session) left() time.Duration { return time.Duration(s.until.Load()) - s.dialect.now() }
