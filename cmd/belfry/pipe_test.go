@@ -3,6 +3,7 @@ package main
 import (
 	"io"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -71,6 +72,10 @@ func TestAHangUpIsAnInterrupt(t *testing.T) {
 	dir := t.TempDir()
 	g := start(t, nil, append([]string{"serve", "--data", dir}, anyPorts...)...)
 	g.addresses(t, dir)
+	// Who runs the tests may ignore it: what is heeded here is not ignored in a child.
+	heeded := make(chan os.Signal, 1)
+	signal.Notify(heeded, syscall.SIGHUP)
+	defer signal.Stop(heeded)
 	listen := start(t, nil, "listen", "--data", dir, "--user", "1")
 	listen.log.wait(t, "following")
 	listen.signal(t, syscall.SIGHUP)
