@@ -3,9 +3,9 @@
 // is started when, when the gateway counts as ready, and who is let in.
 //
 // Goroutines: one for each port's acceptor, one for the HTTP server behind the
-// public one's door, one that makes the gateway ready
-// and then looks after what it needs of NATS, one that waits for NATS to be lost
-// for good; all else belongs to the rooms.
+// public one's door, one that makes the gateway ready and then looks after what
+// it needs of NATS, one that waits for NATS to be lost for good; all else belongs
+// to the rooms.
 package app
 
 import (

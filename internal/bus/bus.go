@@ -4,9 +4,9 @@
 //
 // Start is the gateway's way in, Dial the client commands'. A Bus outlives any
 // loss of its connection: Away says since when NATS is gone, OnReconnect that
-// it is back, Lost that it won't be. Nothing is ever buffered for a NATS that is away, neither a
-// request nor a publication: both are told at once, so that a caller's own
-// deadline and id decide what happens next.
+// it is back, Lost that it won't be. Nothing is ever buffered for a NATS that is
+// away, neither a request nor a publication: both are told at once, so that a
+// caller's own deadline and id decide what happens next.
 //
 // The bus never deletes a stream or a message.
 //
@@ -161,8 +161,9 @@ func (b *Bus) Close(ctx context.Context) error {
 	return err
 }
 
-// leave closes a connection of which nothing came.
-func (b *Bus) leave() {
+// Leave closes the connection, and waits for nothing: what is under way on it is
+// for nobody any more. It is for a Bus of Dial's.
+func (b *Bus) Leave() {
 	b.leaving.Store(true)
 	b.nc.Close()
 }

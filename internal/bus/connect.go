@@ -64,11 +64,11 @@ func (b *Bus) connect(urls string, opts []nats.Option) error {
 	}
 	b.nc = nc
 	if b.js, err = b.jetStream(nc); err != nil {
-		b.leave()
+		b.Leave()
 		return fmt.Errorf("%w: nats.domain: %w", ErrMisconfigured, err)
 	}
 	if err := b.listen(); err != nil {
-		b.leave()
+		b.Leave()
 		return fmt.Errorf("subscribe to the replies: %w", err)
 	}
 	return nil

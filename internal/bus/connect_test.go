@@ -193,6 +193,14 @@ func TestAConnectionThatIsLostForGood(t *testing.T) {
 	if len(b.Lost()) > 0 {
 		t.Error("a Close is told as a loss")
 	}
+
+	b = startWith(t, outside(s.ClientURL()), log)
+	eventually(t, "it connects", func() bool { return connected(b) })
+	b.Leave()
+	<-b.closed // behind the handler
+	if len(b.Lost()) > 0 {
+		t.Error("a Leave is told as a loss")
+	}
 }
 
 // The library gives up after two refusals, unless told not to.

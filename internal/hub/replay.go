@@ -88,15 +88,15 @@ func (k *catchup) tellResets() {
 		s.resets.count(r.Why)
 	}
 	s.mu.Unlock()
-	told := map[position.Stream]bool{} // of two in one turn both are in at
+	var told [position.Count]bool // of two in one turn both are in at
 	for _, r := range resets {
 		s.mu.Lock()
 		own := k.conn.readsOwn(r.Stream)
 		s.mu.Unlock()
-		if own && !told[r.Stream] {
+		if own && !told[r.Stream-1] {
 			k.conn.w.Reset(at.Get(r.Stream))
 		}
-		told[r.Stream] = true
+		told[r.Stream-1] = true
 		if frame := k.conn.encoding.reset; frame != nil {
 			k.conn.w.Deliver(frame(at, r.Why), 0)
 		}

@@ -1,10 +1,6 @@
 package journal
 
-import (
-	"context"
-
-	"belfry/internal/hub"
-)
+import "belfry/internal/hub"
 
 // A cursorEntry is one record's copy. mu of its Cursors guards it.
 type cursorEntry struct {
@@ -80,29 +76,6 @@ func (k *Cursors) leave(e *cursorEntry) {
 		k.connected--
 		k.tellVacant()
 	}
-}
-
-// vacated returns when no connection has a cursor or waits for one, or ctx ends.
-func (k *Cursors) vacated(ctx context.Context) {
-	vacant := make(chan struct{})
-	k.mu.Lock()
-	k.vacant = append(k.vacant, vacant)
-	k.tellVacant()
-	k.mu.Unlock()
-	select {
-	case <-vacant:
-	case <-ctx.Done():
-	}
-}
-
-func (k *Cursors) tellVacant() {
-	if k.connected > 0 {
-		return
-	}
-	for _, vacant := range k.vacant {
-		close(vacant)
-	}
-	k.vacant = nil
 }
 
 // release forgets what is not needed any more.

@@ -187,7 +187,7 @@ func (l *deepLink) open(ctx context.Context, d *deepReader) (*fetcher, error) {
 	}
 	f, err := newFetcher(b.Conn(), d.api)
 	if err != nil {
-		b.Conn().Close()
+		b.Leave()
 		return nil, err
 	}
 	b.OnReconnect(f.lost)
@@ -201,6 +201,6 @@ func (l *deepLink) close() {
 	l.closed = true
 	if l.fetcher != nil {
 		l.fetcher.close()
-		l.bus.Conn().Close()
+		l.bus.Leave()
 	}
 }

@@ -241,6 +241,29 @@ func (k *Cursors) settled() {
 	k.writes.waiting = nil
 }
 
+// vacated returns when no connection has a cursor or waits for one, or ctx ends.
+func (k *Cursors) vacated(ctx context.Context) {
+	vacant := make(chan struct{})
+	k.mu.Lock()
+	k.vacant = append(k.vacant, vacant)
+	k.tellVacant()
+	k.mu.Unlock()
+	select {
+	case <-vacant:
+	case <-ctx.Done():
+	}
+}
+
+func (k *Cursors) tellVacant() {
+	if k.connected > 0 {
+		return
+	}
+	for _, vacant := range k.vacant {
+		close(vacant)
+	}
+	k.vacant = nil
+}
+
 // complain logs a failure, not each of them.
 func (w *cursorWrites) complain(k *Cursors, err error) {
 	now := k.now()
